@@ -1,0 +1,1 @@
+"""Images with their scale, tables of atoms, and example files."""

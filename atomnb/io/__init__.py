@@ -1,0 +1,1 @@
+"""Microscope files, tables and other libraries: in and out."""

@@ -1,0 +1,1 @@
+"""Widgets and dashboards: state without widgets, panels without science."""
