@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 
-PACKAGES = ("atomnb", "torch", "numpy", "scipy", "scikit-image", "hyperspy")
-"""Our own packages; a result states all of them."""
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "hyperspy")
+"""What atomnb computes with; a result states all of them."""
 
 PEERS = ("abtem", "atomai", "atomap", "trackpy", "photutils")
 """Packages we compare with; a result states those that are installed."""
@@ -33,7 +34,7 @@ def write_result(name: str, values: Mapping[str, Any], *, command: str | None = 
     name : str
         What was measured, a plain file name without ending.
     values : mapping
-        The raw values: numbers, strings, lists, mappings and NumPy arrays of them. NaN and infinity become null.
+        The raw values: numbers, strings, lists, mappings, NumPy arrays. NaN and infinity become null.
     command : str, optional
         How to repeat it; by default the running command line.
 
@@ -89,7 +90,7 @@ def git_commit() -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python, our packages and the peers that are installed."""
+    """Versions of Python, atomnb, what it computes with, and the peers that are installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES + PEERS:
         try:
@@ -97,6 +98,7 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             if package in PACKAGES:
                 found[package] = "not installed"
+    found["atomnb"] = _checkout_version()
     return found
 
 
@@ -145,6 +147,12 @@ def plain(value: Any) -> Any:
 def _relative(argument: str) -> str:
     path = Path(argument)
     return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else argument
+
+
+def _checkout_version() -> str:
+    """The version in the source tree: what runs, installed or not."""
+    text = (ROOT / "atomnb" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
 
 
 def _git(*arguments: str) -> str | None:
