@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import IntFlag
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from atomnb.data.flags import Flag
 from atomnb.errors import AtomnbError, CalibrationError
+
+__all__ = ["COLUMNS", "AtomTable", "Flag", "concat_atoms"]
 
 COLUMNS: Mapping[str, str] = {
     "y": "float64",
@@ -28,28 +30,6 @@ COLUMNS: Mapping[str, str] = {
     "flags": "int64",
 }
 """Columns of an atom table and their types: y, x, sigma and errors in px, intensity in image units."""
-
-
-class Flag(IntFlag):
-    """Quality flags of an atom; `flags == 0` means nothing to remark."""
-
-    BORDER = 1
-    """Closer to the border than its fitting window."""
-    NOT_CONVERGED = 2
-    """The refinement did not converge: the position is the network's, the error is not reliable."""
-    MOVED_FAR = 4
-    """The refinement moved too far and was undone: the position is the network's."""
-    OVERLAP = 8
-    """A neighbour is so near that the two were fitted jointly with strong correlation."""
-    SATURATED = 16
-    """Pixels under the atom are clipped by the detector."""
-    LOW_SIGNAL = 32
-    """Too few counts for an unbiased fit to improve on the network's position, which was kept."""
-
-    @classmethod
-    def describe(cls, value: int) -> str:
-        """The flags in `value` in words, for example 'border, overlap'."""
-        return ", ".join(f.name.lower().replace("_", " ") for f in cls if f & value)
 
 
 @dataclass(frozen=True, eq=False)
