@@ -21,9 +21,10 @@ SUMMARY = "summary.csv"
 RESULT = "result.json"
 """The file by which a folder is known to hold a result of atomnb."""
 
-IMAGE_ENDINGS = frozenset(
-    ".bmp .dm3 .dm4 .emd .emi .h5 .hdf5 .hspy .jpeg .jpg .mrc .npy .png .ser .tif .tiff .zspy".split()
-)
+IMAGE_ENDINGS = frozenset({
+    ".bmp", ".dm3", ".dm4", ".emd", ".emi", ".h5", ".hdf5", ".hspy", ".jpeg", ".jpg",
+    ".mrc", ".npy", ".png", ".ser", ".tif", ".tiff", ".zspy",
+})  # fmt: skip
 """Endings taken from a folder; a file named outright is tried whatever its ending."""
 
 DONE, FAILED, KEPT = "done", "failed", "kept"
@@ -34,8 +35,8 @@ DONE, FAILED, KEPT = "done", "failed", "kept"
 class BatchRow:
     """What became of one file; one line of `summary.csv` (except `traceback`).
 
-    `pixel_size` is in Å, `spacing_angstrom` and `spacing_px` are the nearest-neighbour spacing estimated from the
-    image, `seconds` is the time taken. Unknown numbers are None.
+    `pixel_size` is in Å; `spacing_px` and `spacing_angstrom` are the nearest-neighbour spacing estimated from
+    the image; `seconds` is the time taken. Unknown numbers are None.
     """
 
     folder: str
@@ -69,8 +70,8 @@ def analyze_files(
 ) -> list[BatchRow]:
     """Analyse files and write `OUT_DIR/NAME/` for each and `OUT_DIR/summary.csv` over all.
 
-    A folder of results appears whole or not at all. The summary is brought up to date after every file, and keeps
-    the lines of earlier runs.
+    A folder of results appears whole or not at all. The summary is brought up to date after every file, and
+    keeps the lines of earlier runs.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def analyze_files(
     overwrite : bool
         Replace results that exist; otherwise such a file is left alone and its row says so (status 'kept').
     progress : callable, optional
-        ``progress(fraction, message)`` over the whole batch; raising `CancelledError` from it stops the batch.
+        ``progress(fraction, message)`` over the whole batch; raising `CancelledError` from it stops there.
     on_row : callable, optional
         Called with the row of each file as soon as it is done.
 
@@ -128,8 +129,8 @@ def analyze_files(
 def expand_inputs(paths: Iterable[str | Path]) -> list[Path]:
     """The files that `paths` name: each once, folders and patterns replaced by what they hold.
 
-    A path that does not exist stays in the list (its row will say so); earlier results of atomnb are left out of
-    folders and patterns.
+    A path that does not exist stays in the list (its row will say so); earlier results of atomnb are left out
+    of folders and patterns.
 
     Raises
     ------
@@ -185,13 +186,7 @@ def read_summary(out_dir: Path) -> dict[str, BatchRow]:
 
 
 _COLUMNS = [f.name for f in fields(BatchRow) if f.name != "traceback"]
-_NUMBERS = {
-    "atoms": int,
-    "pixel_size": float,
-    "spacing_px": float,
-    "spacing_angstrom": float,
-    "seconds": float,
-}
+_NUMBERS = {"atoms": int} | dict.fromkeys(("pixel_size", "spacing_px", "spacing_angstrom", "seconds"), float)
 
 
 def _files_of(text: str) -> list[Path]:
@@ -248,7 +243,9 @@ def _analyze_one(file: Path, folder: Path, *, options: dict, overwrite: bool, pr
     row = BatchRow(folder=folder.name, file=_source(file), status=FAILED)
     if folder.exists() and not overwrite:
         return replace(
-            row, status=KEPT, error=f"{folder} exists: pass --overwrite, or choose another output folder"
+            row,
+            status=KEPT,
+            error=f"{folder} exists already: ask to overwrite it, or choose another output folder",
         )
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -299,7 +296,7 @@ def _save_whole(analysis, folder: Path) -> None:
     """Save into a hidden folder beside `folder`, then move it into place."""
     if folder.exists() and not (folder / RESULT).exists():
         raise AtomnbError(
-            f"{folder} exists and holds no result of atomnb, so it is not overwritten: choose another output folder."
+            f"{folder} holds no result of atomnb, so it is not overwritten: choose another output folder."
         )
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".atomnb-") as scratch:
         fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"

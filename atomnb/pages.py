@@ -1,4 +1,4 @@
-"""Where the dashboards and notebooks lie: in the checkout when there is one, else inside the installed package."""
+"""Where the dashboards and notebooks lie: in the checkout, or else inside the installed package."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def is_checkout() -> bool:
 def working_notebooks(home: Path | None = None) -> Path:
     """A folder of notebooks the user may change.
 
-    A checkout's own folder; else `~/atomnb/notebooks`, where notebooks that are not there yet are copied. What the
-    user has changed is never overwritten.
+    A checkout's own folder; else `~/atomnb/notebooks`, where notebooks that are not there yet are copied.
+    What the user has changed is never overwritten.
 
     Parameters
     ----------
