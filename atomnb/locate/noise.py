@@ -1,0 +1,170 @@
+"""The noise of an image from the image itself: how its variance grows with its brightness."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import correlate1d, uniform_filter
+
+SAMPLE_PIXELS = 1 << 20
+"""At most this many pixels are looked at: the noise line needs no more."""
+
+_HIGH_PASS = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / 70
+_BINS = 40
+
+
+class NoiseModel(NamedTuple):
+    """value = gain × Poisson counts + offset + additive noise, so variance = gain × (mean − offset) + read_variance.
+
+    `gain` is in image units per detected electron (0: no shot noise was seen), `offset` the value of an empty
+    pixel, `read_variance` in image units squared.
+    """
+
+    gain: float
+    offset: float
+    read_variance: float
+
+    def variance(self, mean):
+        """Variance of a pixel whose expected value is `mean` (image units)."""
+        return np.maximum(self.gain * (np.asarray(mean) - self.offset), 0) + self.read_variance
+
+
+def estimate_noise(image) -> NoiseModel:
+    """Gain, offset and additive noise of one image.
+
+    A fourth-difference filter at the scale of single pixels removes the lattice and leaves noise of known weight;
+    its variance, in bins of brightness, is a straight line in the mean: the slope is the gain, its zero the offset.
+    Values that sit on a comb (counts, or counts times a constant) then give both without error.
+
+    Parameters
+    ----------
+    image : array (H, W)
+        Raw image, any units.
+
+    Returns
+    -------
+    NoiseModel
+    """
+    pixels = _sample(np.asarray(image))
+    high = correlate1d(correlate1d(pixels, _HIGH_PASS, axis=0), _HIGH_PASS, axis=1) * 70
+    weights = (_HIGH_PASS * 70) ** 2 / 70
+    mean = correlate1d(correlate1d(pixels, weights, axis=0), weights, axis=1)
+    # binned by a wider mean, so that a pixel's own noise does not choose its bin
+    order = uniform_filter(mean, 5)
+    line = binned_line(order[3:-3, 3:-3].ravel(), mean[3:-3, 3:-3].ravel(), high[3:-3, 3:-3].ravel() ** 2)
+    return model_from_line(line, comb=find_comb(pixels))
+
+
+class Line(NamedTuple):
+    """variance = slope × mean + intercept, with the standard error of the slope, and the centre of the data."""
+
+    slope: float
+    intercept: float
+    slope_error: float
+    centre: float
+    lowest: float
+
+
+def binned_line(order, mean, square) -> Line:
+    """Fit squared residuals against their expected mean, both averaged in bins of equal width in `order`.
+
+    Equal population would sort an empty ground by its own noise and flatten the line.
+    """
+    low, high = np.quantile(order[:: max(1, len(order) // 50000)], (0.01, 0.999))
+    edges = np.linspace(low, high, _BINS + 1)[1:-1]
+    bins = np.searchsorted(edges, order)
+    number = np.bincount(bins, minlength=_BINS).astype(float)
+    kept = number > 0
+    number = number[kept]
+    x = np.bincount(bins, weights=mean, minlength=_BINS)[kept] / number
+    v = np.bincount(bins, weights=square, minlength=_BINS)[kept] / number
+    slope, intercept, slope_error = 0.0, float(np.average(v, weights=number)), np.inf
+    fitted = np.full_like(v, max(intercept, 1e-30))
+    for _ in range(6):
+        # the variance of a squared Gaussian residual is twice its square
+        w = number / np.maximum(fitted, 1e-3 * fitted.max()) ** 2 / 2
+        centre = np.average(x, weights=w)
+        spread = (w * (x - centre) ** 2).sum()
+        if not spread > 0:
+            break
+        slope = (w * (x - centre) * v).sum() / spread
+        intercept = np.average(v, weights=w) - slope * centre
+        slope_error = np.sqrt(1 / spread)
+        fitted = np.maximum(slope * x + intercept, 1e-3 * v.max())
+    return Line(float(slope), float(intercept), float(slope_error), float(x.mean()), float(x.min()))
+
+
+class Comb(NamedTuple):
+    """Values at first + k × step only; `step` is the gain when each count makes one step."""
+
+    first: float
+    step: float
+    values: np.ndarray
+    counts: np.ndarray
+
+
+def find_comb(pixels) -> Comb | None:
+    """The comb on which all values sit, or None for continuous values."""
+    values, counts = np.unique(pixels, return_counts=True)
+    if len(values) < 2 or len(values) > max(256, pixels.size // 8):
+        return None
+    gaps = np.diff(values)
+    step = gaps.min()
+    for _ in range(8):  # Euclid on the gaps, as 2 and 3 make a comb of 1
+        rest = gaps - step * np.round(gaps / step)
+        left = np.abs(rest)[np.abs(rest) > 1e-3 * step + 1e-6 * np.abs(values).max()]
+        if not len(left):
+            return Comb(float(values[0]), float(np.median(gaps / np.round(gaps / step))), values, counts)
+        step = left.min()
+    return None
+
+
+def model_from_line(line: Line, comb: Comb | None) -> NoiseModel:
+    """The noise model of a variance line, made exact where the comb of values allows it."""
+    slope, intercept = line.slope, line.intercept
+    if slope <= 2 * line.slope_error:
+        level = max(slope * line.centre + intercept, 1e-30)
+        return NoiseModel(0.0, line.lowest, float(level))
+    step = _step_near(comb, slope, line.slope_error) if comb is not None else None
+    if step is None:
+        return NoiseModel(slope, -intercept / slope, 0.0)
+    offset = line.centre - (slope * line.centre + intercept) / step
+    nearest = comb.first + step * np.round((offset - comb.first) / step)
+    return NoiseModel(step, float(nearest if abs(offset - nearest) < 0.35 * step else offset), 0.0)
+
+
+def _step_near(comb: Comb, slope: float, error: float) -> float | None:
+    """A comb step that the slope allows: the exact one, or the blurred one of counts rescaled and rounded."""
+    allowed = max(3 * error, 0.06 * slope)
+    if abs(comb.step - slope) <= allowed:
+        return comb.step
+    if comb.step > 0.5 * slope or len(comb.values) > 4096:
+        return None
+    steps = np.linspace(slope - allowed, slope + allowed, 401)
+    steps = steps[steps > 2.2 * comb.step]
+    if not len(steps):
+        return None
+    phase = np.exp(2j * np.pi * (comb.values - comb.first)[:, None] / steps)
+    contrast = np.abs(comb.counts @ phase) / comb.counts.sum()
+    best = int(contrast.argmax())
+    return float(steps[best]) if contrast[best] > 0.75 else None
+
+
+def saturation_level(image) -> float:
+    """The value at which the detector clips (infinite where the brightest pixels are no pile-up)."""
+    pixels = _sample(np.asarray(image))
+    values, counts = np.unique(pixels, return_counts=True)
+    if len(values) < 16:
+        return np.inf
+    near = max(4, int((values > values[-1] - 0.02 * (values[-1] - np.median(pixels))).sum()))
+    return float(values[-1]) if counts[-1] >= 4 and counts[-1] > counts[-near:-1].sum() else np.inf
+
+
+def _sample(image: np.ndarray) -> np.ndarray:
+    """At most `SAMPLE_PIXELS` of the image as float32, in whole bands so that neighbours stay neighbours."""
+    if image.size <= SAMPLE_PIXELS:
+        return np.ascontiguousarray(image, dtype=np.float32)
+    rows = max(16, SAMPLE_PIXELS // image.shape[1] // 8)
+    starts = np.linspace(0, image.shape[0] - rows, 8).astype(int)
+    return np.concatenate([image[s : s + rows] for s in starts]).astype(np.float32)

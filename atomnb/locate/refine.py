@@ -1,0 +1,616 @@
+"""Maximum-likelihood refinement of all atoms of an image at once, with a standard error for each.
+
+Every column is a Gaussian on a background of its own; columns that overlap are fitted to their summed model. The
+score and the Fisher matrix of a separable Gaussian are moments of the weighted residual, so each step is a few
+batched matrix products over all atoms. Weights are those of the Poisson likelihood at the image's own gain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+from scipy.spatial import cKDTree
+
+from atomnb.data.flags import Flag
+from atomnb.errors import AtomnbError
+from atomnb.locate.noise import (
+    Line,
+    NoiseModel,
+    binned_line,
+    estimate_noise,
+    find_comb,
+    model_from_line,
+    saturation_level,
+)
+
+CHUNK = 2048
+"""Atoms fitted together; bounds the memory at any number of atoms."""
+
+WINDOW_SIGMAS = 3.5
+"""Radius of the fitting window: 98 % of the information on the position lies inside."""
+
+LOW_SIGNAL_SHARE = 0.1
+"""Above this error, in nearest-neighbour distances, an unbiased fit would only scatter the position."""
+
+_OVERLAP_SIGMAS = 4.2
+_MAX_NEIGHBOURS = 14
+_Y, _X, _A, _S, _B = range(5)
+
+
+class Refined(NamedTuple):
+    """What the refinement found, one row per atom in the order of the input.
+
+    `positions_yx` and `errors_yx` (N, 2) in px, 1σ per axis; `intensity` (N,) the integrated signal above the
+    background in image units × px, positive for dark atoms too; `sigma` (N,) px; `background` (N,) in image
+    units; `flags` (N,) of `Flag`; `noise` the noise model that was used.
+    """
+
+    positions_yx: np.ndarray
+    errors_yx: np.ndarray
+    intensity: np.ndarray
+    sigma: np.ndarray
+    background: np.ndarray
+    flags: np.ndarray
+    noise: NoiseModel
+
+
+def refine_positions(
+    image,
+    positions_yx,
+    *,
+    sigma: float | None = None,
+    max_move: float | None = None,
+    noise: NoiseModel | None = None,
+    dark: bool | None = None,
+    iterations: int = 20,
+) -> Refined:
+    """Refine positions to the maximum of the likelihood of the raw image.
+
+    Parameters
+    ----------
+    image : array (H, W)
+        Raw image in any units: no filter, no resampling, so that its noise is that of the detector.
+    positions_yx : array (N, 2)
+        Starting positions, px, within about one σ of the truth.
+    sigma : float, optional
+        Typical standard deviation of a column, px; estimated from the image if None.
+    max_move : float, optional
+        Largest move that is believed, px; by default 2 σ, and at most 0.45 nearest-neighbour distances.
+    noise : NoiseModel, optional
+        Gain, offset and read noise; estimated from the image and the residuals of the fit if None.
+    dark : bool, optional
+        Atoms are darker than their surroundings (ABF, BF); looked up in the image if None.
+    iterations : int
+        Steps at most.
+
+    Returns
+    -------
+    Refined
+        Problems are flagged, never raised: a position that could not be improved is the one given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, x = np.mgrid[:32, :32]
+    >>> spot = np.random.default_rng(0).poisson(50 * np.exp(-((y - 15.3) ** 2 + (x - 16.2) ** 2) / 8))
+    >>> refine_positions(spot, [[15, 16]]).positions_yx.round(1)
+    array([[15.3, 16.2]])
+    """
+    pixels = np.asarray(image)
+    start = np.array(positions_yx, float).reshape(-1, 2)
+    _check(pixels, start)
+    known = noise is not None
+    first = noise if known else estimate_noise(pixels)
+    if len(start) == 0:
+        none = np.zeros(0)
+        return Refined(start, start.copy(), none, none, none, np.zeros(0, np.int64), first)
+    spacing = nearest_distances(start)
+    typical = float(np.median(spacing[np.isfinite(spacing)])) if len(start) > 1 else min(pixels.shape) / 2.0
+    spacing = np.where(np.isfinite(spacing), spacing, typical)
+    profile = _mean_profile(pixels, start, typical)
+    sign = -1.0 if (profile[0] < np.median(profile) if dark is None else dark) else 1.0
+    fit = _Fit.begin(pixels, start, first, sign, sigma or _half_width(sign * profile), spacing)
+    fit.begin_linear()
+    fit.sweep(4, prior=0.3)
+    fit.settle_width(sigma)
+    fit.sweep(max(iterations - 7, 3), prior=0.1, learn_noise=not known)
+    model = first if known else fit.relearn_noise(first)
+    fit.sweep(3, prior=0.1, finish=True)
+    return fit.result(model, max_move)
+
+
+def nearest_distances(positions_yx) -> np.ndarray:
+    """Distance of each point to its nearest neighbour (N,), px; infinite for a single point."""
+    yx = np.asarray(positions_yx, float).reshape(-1, 2)
+    if len(yx) < 2:
+        return np.full(len(yx), np.inf)
+    return cKDTree(yx).query(yx, k=2)[0][:, 1]
+
+
+@dataclass
+class _Fit:
+    """The state of a refinement: an image in electrons (nearly) and five parameters for each atom.
+
+    `theta` (N + 1, 5) holds y, x, amplitude, σ, background; its last row is a stand-in for "no neighbour" with
+    amplitude zero. `line` is (slope, intercept) of the variance in the units of `work`.
+    """
+
+    pixels: np.ndarray
+    work: np.ndarray
+    zero: float
+    scale: float
+    line: tuple[float, float]
+    start: np.ndarray
+    theta: np.ndarray
+    spacing: np.ndarray
+    width: float
+    clip: float
+    order: np.ndarray
+    fisher: np.ndarray
+    step: np.ndarray
+    excess: np.ndarray
+    excess_error: np.ndarray
+    neighbours: np.ndarray | None = None
+    samples: list | None = None
+
+    @classmethod
+    def begin(cls, pixels, start, noise, sign, sigma, spacing) -> _Fit:
+        n = len(start)
+        unit = noise.gain if noise.gain > 0 else np.sqrt(noise.read_variance)
+        scale = sign * unit
+        work = ((pixels - np.float64(noise.offset)) / scale).astype(np.float32)
+        line = (sign * float(noise.gain > 0), noise.read_variance / unit**2)
+        theta = np.zeros((n + 1, 5))
+        theta[:n, :2] = start
+        theta[:, _S] = sigma
+        level = saturation_level(pixels)
+        # neighbours in space are neighbours in memory: chunks are compact patches of the image
+        band = max(1.0, np.sqrt(CHUNK) * float(np.median(spacing)))
+        order = np.lexsort((start[:, 1], np.floor(start[:, 0] / band)))
+        return cls(
+            pixels, work, noise.offset, scale, line, start, theta, spacing, float(sigma), level, order,
+            np.zeros((n, 5, 5), np.float32), np.full(n, np.inf), np.ones(n), np.ones(n),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def radius(self) -> np.ndarray:
+        """Window radius of each atom (N,), px: the information, but not the core of the next column."""
+        s = self.theta[:-1, _S]
+        return np.minimum(WINDOW_SIGMAS * s, np.maximum(2.3 * s, 0.85 * self.spacing))
+
+    def chunks(self):
+        return np.array_split(self.order, max(1, -(-len(self) // CHUNK)))
+
+    def begin_linear(self) -> None:
+        """Amplitude and background of each atom by least squares at its starting position."""
+        self._find_neighbours()
+        for index in self.chunks():
+            window = self._window(index)
+            gy, gx = window.profiles(self.theta[index])
+            shape = gy[:, :, None] * gx[:, None, :]
+            mask = window.mask
+            area = mask.sum((1, 2)) + 1e-6
+            mean_d = (mask * window.data).sum((1, 2)) / area
+            mean_g = (mask * shape).sum((1, 2)) / area
+            centred = mask * (shape - mean_g[:, None, None])
+            amp = (centred * window.data).sum((1, 2)) / ((centred * shape).sum((1, 2)) + 1e-9)
+            noise = np.sqrt(np.abs(self.line[0] * mean_d) + self.line[1])
+            self.theta[index, _A] = np.maximum(amp, 0.02 * noise + 1e-6)
+            self.theta[index, _B] = mean_d - self.theta[index, _A] * mean_g
+        self.theta[-1, _S] = self.width
+
+    def sweep(self, steps: int, *, prior: float, learn_noise: bool = False, finish: bool = False) -> None:
+        """Improve all atoms, chunk after chunk, each against the newest model of its neighbours."""
+        self._find_neighbours()
+        self.samples = [] if learn_noise else None
+        for index in self.chunks():
+            window = self._window(index)
+            alive = np.ones(len(index), bool)
+            for _ in range(steps):
+                if alive.all():
+                    part, rows = window, index
+                else:
+                    part, rows = window.take(alive), index[alive]
+                self._advance(part, rows, prior)
+                alive[alive] = self.step[rows] > 0.02
+                if not alive.any():
+                    break
+            if learn_noise:
+                self._sample_residuals(window, index)
+            if finish:
+                self._measure(window, index, prior)
+
+    def settle_width(self, sigma: float | None) -> None:
+        """The common width around which each column's own is sought: the median of what was found."""
+        if sigma is None:
+            self.width = float(np.median(self.theta[:-1, _S]))
+
+    def relearn_noise(self, first: NoiseModel) -> NoiseModel:
+        """Noise line of the residuals of the fit, where neither lattice nor shape is mistaken for noise."""
+        mean, square = (np.concatenate(part) for part in zip(*self.samples, strict=True))
+        self.samples = None
+        if len(mean) < 2000:
+            return first
+        # in the units of the image, where a comb of values can be recognised
+        line = binned_line(mean, mean, square)
+        turned = Line(
+            line.slope * self.scale, line.intercept * self.scale**2 - line.slope * self.scale * self.zero,
+            line.slope_error * abs(self.scale), line.centre * self.scale + self.zero, first.offset,
+        )  # fmt: skip
+        model = model_from_line(turned, find_comb(self.pixels))
+        unit = self.scale
+        self.line = (
+            model.gain / unit,
+            (model.read_variance + model.gain * (self.zero - model.offset)) / unit**2,
+        )
+        return model
+
+    def result(self, noise: NoiseModel, max_move: float | None) -> Refined:
+        theta = self.theta[:-1]
+        flags = np.zeros(len(self), np.int64)
+        variance, overlap = self._covariance()
+        factor = _shrunk(self.excess, self.excess_error)
+        with np.errstate(invalid="ignore"):
+            errors = np.sqrt(variance * factor[:, None])
+        moved = np.hypot(*(theta[:, :2] - self.start).T)
+        limit = np.minimum(2 * theta[:, _S], 0.45 * self.spacing) if max_move is None else max_move
+        bad = ~np.isfinite(errors).all(1)
+        errors = np.where(np.isfinite(errors), errors, self.spacing[:, None] / 2)
+        low = errors.max(1) > LOW_SIGNAL_SHARE * self.spacing
+        far = ~low & (moved > np.maximum(limit, 3 * errors.max(1)))
+        lost = ~low & ~far & (bad | (self.step > 0.3))
+        flags[low] |= int(Flag.LOW_SIGNAL)
+        flags[far] |= int(Flag.MOVED_FAR)
+        flags[lost] |= int(Flag.NOT_CONVERGED)
+        flags[overlap] |= int(Flag.OVERLAP)
+        flags[self._at_border()] |= int(Flag.BORDER)
+        flags[self._clipped()] |= int(Flag.SATURATED)
+        kept = low | far | lost
+        positions = np.where(kept[:, None], self.start, theta[:, :2])
+        width = np.sqrt(np.maximum(theta[:, _S] ** 2 - 1 / 12, 0.01))
+        intensity = 2 * np.pi * theta[:, _A] * theta[:, _S] ** 2 * abs(self.scale)
+        return Refined(
+            positions, errors, intensity, width, theta[:, _B] * self.scale + self.zero, flags, noise
+        )
+
+    def _find_neighbours(self) -> None:
+        """Indices (N, K) of the columns that reach into each window; `len(self)` stands for none."""
+        n = len(self)
+        reach = float((self.radius + 3.3 * self.width).max())
+        k = min(_MAX_NEIGHBOURS + 1, n)
+        if k < 2:
+            self.neighbours = np.full((n, 1), n)
+            return
+        yx = self.theta[:-1, :2]
+        distance, near = cKDTree(yx).query(yx, k=k, distance_upper_bound=reach)
+        near = np.where(np.isfinite(distance) & (near != np.arange(n)[:, None]), near, n)
+        used = int((near < n).sum(1).max())
+        # the atom itself, usually first, sorts to the end with the empty places
+        rank = np.argsort(near == n, axis=1, kind="stable")
+        self.neighbours = np.take_along_axis(near, rank, 1)[:, : max(used, 1)]
+
+    def _window(self, index) -> _Window:
+        return _Window.cut(self.work, self.theta[index], self.radius[index], self._limit())
+
+    def _limit(self) -> float:
+        return (self.clip - self.zero) / self.scale if np.isfinite(self.clip) else np.inf
+
+    def _model(self, window, index, gy, gx):
+        """Summed model of the own column and its neighbours in each window, without background."""
+        others = self.theta[self.neighbours[index]]
+        ny, nx = window.profiles(others)
+        own = (gy * self.theta[index, _A, None].astype(np.float32))[:, None]
+        left = np.concatenate([own, ny * others[:, :, _A, None].astype(np.float32)], 1)
+        right = np.concatenate([gx[:, None], nx], 1)
+        return np.matmul(left.transpose(0, 2, 1), right)
+
+    def _weights(self, model, window, index):
+        """Inverse variances; their floor keeps a stray count far from the column from ruling the fit."""
+        slope, intercept = self.line
+        peak = slope * (self.theta[index, _A] + self.theta[index, _B]) + intercept
+        floor = 0.005 * np.abs(peak) + 0.02 + 1e-6
+        variance = np.float32(slope) * model + np.float32(intercept)
+        np.maximum(variance, floor.astype(np.float32)[:, None, None], out=variance)
+        return window.mask / variance
+
+    def _evaluate(self, window, index):
+        gy, gx = window.profiles(self.theta[index])
+        model = self._model(window, index, gy, gx)
+        model += self.theta[index, _B].astype(np.float32)[:, None, None]
+        return gy, gx, model, self._weights(model, window, index)
+
+    def _advance(self, window, index, prior: float) -> None:
+        """One damped step of Fisher scoring for the atoms `index`."""
+        gy, gx, model, weight = self._evaluate(window, index)
+        fisher, score = _moments(window, self.theta[index], gy, gx, weight, weight * (window.data - model))
+        amp = self.theta[index, _A]
+        fisher *= (amp**2)[:, None, None]
+        score *= amp[:, None]
+        fisher[:, _S, _S] += 1 / prior**2
+        score[:, _S] -= np.log(self.theta[index, _S] / self.width) / prior**2
+        move = _solve(fisher, score) * self._damping(index)[:, None]
+        self._apply(index, move, fisher)
+
+    def _damping(self, index) -> np.ndarray:
+        """Step length that keeps simultaneous steps of overlapping columns from overshooting together."""
+        near = self.theta[self.neighbours[index]]
+        own = self.theta[index]
+        d2 = (near[:, :, _Y] - own[:, None, _Y]) ** 2 + (near[:, :, _X] - own[:, None, _X]) ** 2
+        coupling = np.exp(-d2 / (4 * own[:, None, _S] ** 2)) * (near[:, :, _A] > 0)
+        return 1 / (1 + coupling.sum(1))
+
+    def _apply(self, index, move, fisher) -> None:
+        t = self.theta[index]
+        shift = move[:, :2]
+        length = np.hypot(*shift.T)
+        shift *= np.minimum(1, 0.7 / np.maximum(length, 1e-12))[:, None]
+        t[:, :2] += shift * t[:, _S, None]
+        t[:, _B] += np.clip(move[:, _B], -2, 2) * t[:, _A]
+        t[:, _A] *= np.clip(1 + move[:, _A], 0.3, 3)
+        low, high = max(0.5, 0.5 * self.width), 2 * self.width
+        t[:, _S] = np.clip(t[:, _S] * np.clip(1 + move[:, _S], 0.8, 1.25), low, high)
+        height, breadth = self.work.shape
+        t[:, _Y] = np.clip(t[:, _Y], -1, height)
+        t[:, _X] = np.clip(t[:, _X], -1, breadth)
+        self.theta[index] = t
+        # step in standard errors, or in thousandths of a pixel where the error is smaller still
+        error = 1 / np.sqrt(np.maximum(fisher[:, _Y, _Y], 1e-9))
+        self.step[index] = length / np.maximum(error, 0.05 / t[:, _S])
+
+    def _sample_residuals(self, window, index) -> None:
+        """Expected means and squared pixel-scale residuals of a share of the windows."""
+        some = slice(None, None, max(1, len(self) // 1500))
+        part, rows = window.take(some), index[some]
+        _, _, model, _ = self._evaluate(part, rows)
+        inside = part.mask > 0
+        kernel = np.array([1.0, -2.0, 1.0], np.float32)
+        residual = _correlate3(part.data - model, kernel) / 6
+        mean = _correlate3(model, kernel**2) / 36
+        whole = _correlate3(inside.astype(np.float32), np.ones(3, np.float32)) > 8.5
+        self.samples.append((mean[whole], residual[whole] ** 2))
+
+    def _measure(self, window, index, prior: float) -> None:
+        """Fisher matrix of each atom, and the variance of its residual against the expected one."""
+        gy, gx, model, weight = self._evaluate(window, index)
+        residual = window.data - model
+        fisher, _ = _moments(window, self.theta[index], gy, gx, weight, weight * residual)
+        fisher *= (self.theta[index, _A] ** 2)[:, None, None]
+        fisher[:, _S, _S] += 1 / prior**2
+        self.fisher[index] = fisher
+        expected = np.where(weight > 0, 1 / np.maximum(weight, 1e-12), 0)
+        share = window.mask * np.maximum(gy[:, :, None] * gx[:, None, :], 0.02)
+        total = (share * expected).sum((1, 2)) + 1e-12
+        effective = share.sum((1, 2)) ** 2 / ((share**2).sum((1, 2)) + 1e-12) + 1e-6
+        freed = np.maximum(1 - 3 / effective, 0.5)
+        self.excess[index] = (share * residual**2).sum((1, 2)) / total / freed
+        spread = (share**2 * (2 * expected**2 + abs(self.line[0]) * expected)).sum((1, 2))
+        self.excess_error[index] = np.sqrt(spread) / total
+
+    def _covariance(self):
+        """Variances of the positions (N, 2) in px² from the joint Fisher matrix of overlapping columns."""
+        joint = self.fisher.astype(float)
+        own = self.fisher.astype(float)
+        overlap = np.zeros(len(self), bool)
+        for index in self.chunks():
+            pairs_i, pairs_j = self._pairs(index)
+            if len(pairs_i) == 0:
+                continue
+            for a in range(0, len(pairs_i), CHUNK):
+                i, j = pairs_i[a : a + CHUNK], pairs_j[a : a + CHUNK]
+                block = self._coupling(i, j)
+                lost = block @ _solve_matrix(own[j], block.transpose(0, 2, 1))
+                np.subtract.at(joint, i, lost)
+                near = np.abs(block[:, :2, :2]).max((1, 2)) ** 2
+                strong = near > 0.02 * own[i][:, _Y, _Y] * own[j][:, _Y, _Y]
+                overlap[i[strong]] = True
+        covariance = _invert(joint)
+        scale = self.theta[:-1, _S, None] ** 2
+        variance = np.diagonal(covariance, axis1=1, axis2=2)[:, :2] * scale
+        return np.where(variance > 0, variance, np.nan), overlap
+
+    def _pairs(self, index):
+        """Pairs (i, j) of columns near enough to share information, i in `index`."""
+        near = self.neighbours[index]
+        d = np.hypot(*(self.theta[near][:, :, :2] - self.theta[index][:, None, :2]).transpose(2, 0, 1))
+        row, col = np.nonzero((near < len(self)) & (d < _OVERLAP_SIGMAS * self.width))
+        return index[row], near[row, col]
+
+    def _coupling(self, i, j) -> np.ndarray:
+        """Fisher blocks (pairs, 5, 5) between columns i and j over the window of i, in scaled parameters."""
+        window = self._window(i)
+        gy, gx, _, weight = self._evaluate(window, i)
+        jy, jx = window.profiles(self.theta[j])
+        own = [_basis(g, r) for g, r in zip((gy, gx), window.offsets(self.theta[i]), strict=True)]
+        other = [_basis(g, r)[:, :3] for g, r in zip((jy, jx), window.offsets(self.theta[j]), strict=True)]
+        vy, vx = (
+            (a[:, :, None] * b[:, None]).reshape(len(i), 12, -1) for a, b in zip(own, other, strict=True)
+        )
+        moments = np.matmul(np.matmul(vy, weight), vx.transpose(0, 2, 1)).reshape(-1, 4, 3, 4, 3)
+        block = np.zeros((len(i), 5, 5))
+        for p, terms_p in enumerate(_TERMS):
+            for q, terms_q in enumerate(_TERMS[:4]):
+                for ya, xa in terms_p:
+                    for yb, xb in terms_q:
+                        block[:, p, q] += moments[:, ya, yb, xa, xb]
+        return block * (self.theta[i, _A] * self.theta[j, _A])[:, None, None]
+
+    def _at_border(self) -> np.ndarray:
+        y, x = self.theta[:-1, _Y], self.theta[:-1, _X]
+        height, breadth = self.work.shape
+        edge = np.minimum(np.minimum(y, height - 1 - y), np.minimum(x, breadth - 1 - x))
+        return edge < np.minimum(self.radius, 2.5 * self.theta[:-1, _S])
+
+    def _clipped(self) -> np.ndarray:
+        if not np.isfinite(self.clip):
+            return np.zeros(len(self), bool)
+        near = uniform_filter((self.pixels >= self.clip).astype(np.float32), 2 * int(np.ceil(self.width)) + 1)
+        at = np.clip(np.round(self.theta[:-1, :2]).astype(int), 0, np.array(self.pixels.shape) - 1)
+        return near[at[:, 0], at[:, 1]] > 1e-4
+
+
+@dataclass
+class _Window:
+    """Square cut-outs (n, W, W) of the image around atoms, with a mask of the pixels that count."""
+
+    data: np.ndarray
+    mask: np.ndarray
+    y0: np.ndarray
+    x0: np.ndarray
+
+    @classmethod
+    def cut(cls, work, theta, radius, limit) -> _Window:
+        height, breadth = work.shape
+        half = int(np.ceil(np.quantile(radius, 0.98)))
+        ny, nx = min(2 * half + 1, height), min(2 * half + 1, breadth)
+        y0 = np.clip(np.round(theta[:, _Y]).astype(int) - half, 0, height - ny)
+        x0 = np.clip(np.round(theta[:, _X]).astype(int) - half, 0, breadth - nx)
+        views = np.lib.stride_tricks.sliding_window_view(work, (ny, nx))
+        data = views[y0, x0]
+        dy = (np.arange(ny) - (theta[:, _Y] - y0)[:, None]) ** 2
+        dx = (np.arange(nx) - (theta[:, _X] - x0)[:, None]) ** 2
+        # a disc with a soft edge, half a pixel wide, so that the window does not jump with the position
+        mask = (dy[:, :, None] + dx[:, None, :] <= (radius**2)[:, None, None]).astype(np.float32)
+        if np.isfinite(limit):
+            mask *= data < limit if limit > 0 else data > limit
+        return cls(data, mask, y0, x0)
+
+    def take(self, rows) -> _Window:
+        return _Window(self.data[rows], self.mask[rows], self.y0[rows], self.x0[rows])
+
+    def offsets(self, theta):
+        """Distance of each row and column of the windows from the atom, in σ: (n, ..., W) each."""
+        lead = (slice(None),) + (None,) * (theta.ndim - 2)
+        s = theta[..., _S, None]
+        ry = (np.arange(self.data.shape[1]) - (theta[..., _Y] - self.y0[lead])[..., None]) / s
+        rx = (np.arange(self.data.shape[2]) - (theta[..., _X] - self.x0[lead])[..., None]) / s
+        return ry.astype(np.float32), rx.astype(np.float32)
+
+    def profiles(self, theta):
+        """The Gaussian along y and along x, peak 1."""
+        ry, rx = self.offsets(theta)
+        return np.exp(-0.5 * ry * ry), np.exp(-0.5 * rx * rx)
+
+
+# which products of the basis (g, g·r, g·r², 1) in y and in x make the derivative in each scaled parameter
+_TERMS = (((1, 0),), ((0, 1),), ((0, 0),), ((2, 0), (0, 2)), ((3, 3),))
+
+
+def _basis(g, r):
+    return np.stack([g, g * r, g * r * r, np.ones_like(g)], 1)
+
+
+def _moments(window, theta, gy, gx, weight, pull):
+    """Fisher matrix (n, 5, 5) and score (n, 5) per unit amplitude, in scaled parameters.
+
+    The parameters are y/σ, x/σ, ln A, ln σ and B/A. A derivative of a Gaussian is a polynomial times the
+    Gaussian, and all is separable: every entry is a moment Σ w·Y(y)·X(x) of the weights.
+    """
+    ry, rx = window.offsets(theta)
+    s = np.matmul(np.matmul(_basis(gy, ry), pull), _basis(gx, rx).transpose(0, 2, 1)).astype(float)
+    score = np.stack([s[:, 1, 0], s[:, 0, 1], s[:, 0, 0], s[:, 2, 0] + s[:, 0, 2], s[:, 3, 3]], 1)
+    m = np.matmul(np.matmul(_squares(gy, ry), weight), _squares(gx, rx).transpose(0, 2, 1)).astype(float)
+    fisher = np.empty((len(m), 5, 5))
+    entries = {
+        (_Y, _Y): m[:, 2, 0], (_Y, _X): m[:, 1, 1], (_Y, _A): m[:, 1, 0],
+        (_Y, _S): m[:, 3, 0] + m[:, 1, 2], (_Y, _B): m[:, 6, 5],
+        (_X, _X): m[:, 0, 2], (_X, _A): m[:, 0, 1], (_X, _S): m[:, 2, 1] + m[:, 0, 3], (_X, _B): m[:, 5, 6],
+        (_A, _A): m[:, 0, 0], (_A, _S): m[:, 2, 0] + m[:, 0, 2], (_A, _B): m[:, 5, 5],
+        (_S, _S): m[:, 4, 0] + 2 * m[:, 2, 2] + m[:, 0, 4], (_S, _B): m[:, 7, 5] + m[:, 5, 7],
+        (_B, _B): m[:, 8, 8],
+    }  # fmt: skip
+    for (p, q), value in entries.items():
+        fisher[:, p, q] = fisher[:, q, p] = value
+    return fisher, score
+
+
+def _squares(g, r):
+    """g²rᵏ for k = 0…4, g·rᵏ for k = 0…2, and 1: (n, 9, W)."""
+    gr, grr = g * r, g * r * r
+    return np.stack([g * g, g * gr, gr * gr, gr * grr, grr * grr, g, gr, grr, np.ones_like(g)], 1)
+
+
+def _solve(fisher, score) -> np.ndarray:
+    return _solve_matrix(fisher, score[:, :, None])[:, :, 0]
+
+
+def _solve_matrix(fisher, right) -> np.ndarray:
+    """Solve scaled and slightly ridged systems, so that an atom without signal stands still."""
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(fisher, axis1=1, axis2=2), 1e-6))
+    scaled = fisher * scale[:, :, None] * scale[:, None, :] + 1e-5 * np.eye(fisher.shape[1])
+    return np.linalg.solve(scaled, right * scale[:, :, None]) * scale[:, :, None]
+
+
+def _invert(fisher) -> np.ndarray:
+    """Inverses; NaN where a matrix is not positive definite (columns that cannot be told apart)."""
+    diagonal = np.diagonal(fisher, axis1=1, axis2=2)
+    good = (diagonal > 0).all(1)
+    scale = 1 / np.sqrt(np.where(good[:, None], diagonal, 1))
+    scaled = np.where(good[:, None, None], fisher * scale[:, :, None] * scale[:, None, :], np.eye(5))
+    lowest = np.linalg.eigvalsh(scaled)[:, 0]
+    good &= lowest > 1e-6
+    inverse = np.linalg.inv(np.where(good[:, None, None], scaled, np.eye(5)))
+    inverse *= scale[:, :, None] * scale[:, None, :]
+    inverse[~good] = np.nan
+    return inverse
+
+
+def _shrunk(ratio, error) -> np.ndarray:
+    """Ratios of found to expected variance, drawn to their median as far as their scatter is only chance."""
+    centre = float(np.median(ratio))
+    spread = (1.4826 * float(np.median(np.abs(ratio - centre)))) ** 2
+    chance = np.minimum(1, error**2 / max(spread, 1e-12))
+    return np.maximum(centre + (1 - chance) * (ratio - centre), 0.3 * centre + 1e-9)
+
+
+def _correlate3(stack, kernel):
+    """Correlate (n, H, W) with kernel ⊗ kernel, valid part only."""
+    a, b, c = kernel
+    rows = a * stack[:, :-2] + b * stack[:, 1:-1] + c * stack[:, 2:]
+    return a * rows[:, :, :-2] + b * rows[:, :, 1:-1] + c * rows[:, :, 2:]
+
+
+def _mean_profile(pixels, start, spacing) -> np.ndarray:
+    """Mean brightness around an atom against distance in whole px, up to 0.7 nearest-neighbour distances."""
+    half = int(np.clip(np.ceil(0.7 * spacing), 3, 24))
+    some = start[:: max(1, len(start) // 1000)]
+    height, breadth = pixels.shape
+    half = min(half, (min(height, breadth) - 1) // 2)
+    at = np.clip(np.round(some).astype(int), half, np.array([height, breadth]) - 1 - half)
+    views = np.lib.stride_tricks.sliding_window_view(pixels, (2 * half + 1, 2 * half + 1))
+    mean = views[at[:, 0] - half, at[:, 1] - half].astype(np.float32).mean(0)
+    grid = np.arange(-half, half + 1)
+    ring = np.round(np.hypot(grid[:, None], grid)).astype(int).ravel()
+    total = np.bincount(ring, weights=mean.ravel()) / np.bincount(ring)
+    return total[: half + 1]
+
+
+def _half_width(profile) -> float:
+    """σ of a column from where its mean profile falls to half of its height."""
+    level = profile.min() + (profile[0] - profile.min()) / 2
+    below = np.flatnonzero(profile < level)
+    if not len(below) or below[0] == 0:
+        return 1.5
+    k = int(below[0])
+    radius = k - 1 + (profile[k - 1] - level) / max(profile[k - 1] - profile[k], 1e-12)
+    return float(np.clip(radius / 1.1774, 0.8, 20.0))
+
+
+def _check(pixels, start) -> None:
+    if pixels.ndim != 2:
+        raise AtomnbError(
+            f"image must be one frame (H, W), got shape {pixels.shape}: pass the frames one by one."
+        )
+    if not np.isfinite(start).all():
+        raise AtomnbError("positions_yx holds NaN or infinite values: drop those rows first.")
+    if len(start):
+        inside = ((start >= -0.5) & (start <= np.array(pixels.shape) - 0.5)).all()
+        if not inside:
+            raise AtomnbError(
+                f"positions_yx must lie inside the image of {pixels.shape} px, in the order y, x."
+            )
