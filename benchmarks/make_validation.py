@@ -1,0 +1,427 @@
+"""Make the validation images: multislice simulations of materials that the training data never shows.
+
+Frozen-phonon PRISM (abTEM) of periodic cells with planted vacancies; training images are synthetic Gaussians.
+One file per material in `benchmarks/validation/`, laid out as `benchmarks/scoring.py` reads it::
+
+    image (x, y)      noise-free HAADF, maximum 1, float16
+    sampling (2,)     Å per pixel along x and y
+    columns (n, 5)    x, y (Å), sum of Z^1.7, heaviest Z, number of atoms
+    vacancies (m, 2)  x, y (Å) of the columns taken out
+    kv                beam energy
+
+Run ``python benchmarks/make_validation.py`` for all, or name the materials wanted; needs extra `simulate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import fourier_gaussian
+from scipy.optimize import minimize
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+FOLDER = Path(__file__).resolve().parent / "validation"
+
+FWHM_TO_SIGMA = 1 / 2.3548
+MERGE_DISTANCE = 0.6
+"""Atoms nearer than this in projection (Å) make one column."""
+
+BORDER_FREE = 3.0
+"""Vacancies are planted at least this far (Å) from the border of the image."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A specimen and how it is imaged.
+
+    Parameters
+    ----------
+    build : callable
+        Returns an orthorhombic periodic `ase.Atoms`, beam along z.
+    pixel : float
+        Å per pixel wanted (a whole number of pixels fits the cell, so it comes out slightly different).
+    thermal : float or mapping
+        Root-mean-square displacement per axis, Å (by element).
+    vacancies : int
+        Columns taken out.
+    dopant : (str, str, int) or None
+        (old element, new element, how many atoms).
+    """
+
+    build: Callable
+    pixel: float
+    kv: int
+    semiangle_mrad: float
+    detector_mrad: tuple[float, float]
+    source_fwhm: float
+    thermal: float | dict[str, float]
+    vacancies: int = 4
+    dopant: tuple[str, str, int] | None = None
+    configurations: int = 6
+    interpolation: int = 3
+    slice_thickness: float = 2.0
+    aberrations: dict[str, float] = field(default_factory=dict)
+
+
+def hexagonal_sheet(atoms, n_x: int, n_y: int):
+    """A hexagonal primitive cell as an n_x × n_y rectangular sheet with vacuum."""
+    cell = atoms.cell.array
+    atoms.set_cell([cell[0], cell[1], [0, 0, 12.0]])
+    atoms.center(axis=2)
+    both = atoms.repeat((1, 2, 1))
+    both.set_cell([cell[0], cell[0] * np.round(-2 * cell[1][0] / cell[0][0]) + 2 * cell[1], [0, 0, 12.0]])
+    both.wrap()
+    return both.repeat((n_x, n_y, 1))
+
+
+def cell_of(sites, lengths):
+    """An orthorhombic cell of (symbol, x, y, z) in fractions of its three lengths."""
+    from ase import Atoms
+
+    positions = [site[1:] for site in sites]
+    return Atoms([site[0] for site in sites], scaled_positions=positions, cell=lengths, pbc=True)
+
+
+def boron_nitride():
+    from ase.build import graphene
+
+    return hexagonal_sheet(graphene(formula="BN", a=2.504, vacuum=6.0), 13, 8)
+
+
+def tungsten_diselenide():
+    from ase.build import mx2
+
+    return hexagonal_sheet(mx2("WSe2", kind="2H", a=3.282, thickness=3.34, vacuum=5.0), 11, 6)
+
+
+def platinum_diselenide():
+    from ase.build import mx2
+
+    return hexagonal_sheet(mx2("PtSe2", kind="1T", a=3.727, thickness=2.53, vacuum=5.0), 9, 5)
+
+
+def tungsten_ditelluride():
+    """One layer of WTe2 in its distorted (1T') form: no hexagonal symmetry left."""
+    sites = [
+        ("W", 0, 0.6007, 0.5), ("W", 0.5, 0.9602, 0.5152), ("Te", 0, 0.8572, 0.6552),
+        ("Te", 0, 0.2074, 0.4037), ("Te", 0.5, 0.3534, 0.6111), ("Te", 0.5, 0.7014, 0.3599),
+    ]  # fmt: skip
+    cell = cell_of(sites, [3.477, 6.249, 14.018])
+    cell.translate([0.9, 0.4, 0])
+    cell.wrap()
+    return cell.repeat((10, 6, 1))
+
+
+def graphene_with_topological_defects():
+    """Graphene with a Stone–Wales rotation and a 5-8-5 divacancy, bonds relaxed in the plane."""
+    from ase.build import graphene
+
+    sheet = hexagonal_sheet(graphene(a=2.46, vacuum=6.0), 15, 9)
+    box = sheet.cell.lengths()[:2]
+    xy = sheet.positions[:, :2]
+    first, second = bond_near(xy, box, (0.3 * box[0], 0.35 * box[1]))
+    middle = 0.5 * (xy[first] + nearest_image(xy[second], xy[first], box))
+    for i in (first, second):
+        dx, dy = nearest_image(xy[i], middle, box) - middle
+        sheet.positions[i, :2] = middle + np.array([-dy, dx])
+    gone = bond_near(xy, box, (0.7 * box[0], 0.7 * box[1]))
+    del sheet[list(gone)]
+    sheet.positions[:, :2] = relax_bonds(sheet.positions[:, :2], box, length=1.42)
+    return sheet
+
+
+def wrapped(xy, box):
+    """Positions folded into [0, box)."""
+    folded = xy % box
+    return np.where(folded >= box, 0.0, folded)
+
+
+def nearest_image(point, reference, box):
+    return point - box * np.round((point - reference) / box)
+
+
+def bond_near(xy, box, target):
+    """Indices of the two bonded atoms whose bond is nearest to `target`."""
+    pairs = cKDTree(wrapped(xy, box), boxsize=box).query_pairs(1.6, output_type="ndarray")
+    ends = np.array([nearest_image(xy[j], xy[i], box) for i, j in pairs])
+    middles = 0.5 * (xy[pairs[:, 0]] + ends)
+    return tuple(int(i) for i in pairs[np.argmin(np.hypot(*(middles - target).T))])
+
+
+def relax_bonds(xy, box, *, length, cutoff=2.6):
+    """Positions (n, 2) in Å that minimise springs along bonds and, weaker, between second neighbours."""
+    near = cKDTree(wrapped(xy, box), boxsize=box).query_pairs(cutoff, output_type="ndarray")
+    bonds = three_shortest(xy, box, near)
+    partners = [set() for _ in xy]
+    for i, j in bonds:
+        partners[i].add(j)
+        partners[j].add(i)
+    second = sorted({(i, k) for i, js in enumerate(partners) for j in js for k in partners[j] if k > i})
+    second = [pair for pair in second if pair not in set(bonds)]
+    pairs = np.array(bonds + second)
+    rest = np.r_[np.full(len(bonds), length), np.full(len(second), length * 3**0.5)]
+    stiffness = np.r_[np.full(len(bonds), 1.0), np.full(len(second), 0.15)]
+
+    def energy(flat):
+        points = flat.reshape(-1, 2)
+        delta = points[pairs[:, 1]] - points[pairs[:, 0]]
+        delta -= box * np.round(delta / box)
+        distance = np.hypot(*delta.T)
+        stretch = distance - rest
+        force = (stiffness * stretch / distance)[:, None] * delta
+        gradient = np.zeros_like(points)
+        np.add.at(gradient, pairs[:, 1], force)
+        np.add.at(gradient, pairs[:, 0], -force)
+        return 0.5 * float(stiffness @ stretch**2), gradient.ravel()
+
+    best = minimize(energy, xy.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    return best.x.reshape(-1, 2)
+
+
+def three_shortest(xy, box, pairs):
+    """The bonds (i, j) left when each atom keeps its three shortest."""
+    delta = xy[pairs[:, 1]] - xy[pairs[:, 0]]
+    delta -= box * np.round(delta / box)
+    degree = np.zeros(len(xy), int)
+    kept = []
+    for k in np.argsort(np.hypot(*delta.T)):
+        i, j = (int(v) for v in pairs[k])
+        if degree[i] < 3 and degree[j] < 3:
+            degree[[i, j]] += 1
+            kept.append((i, j))
+    return kept
+
+
+def lead_titanate():
+    """PbTiO3 along [100]: the polar displacements lie in the image."""
+    # axes of the image: x = b (3.904 Å), y = c (4.152 Å); beam along a
+    sites = [
+        ("Pb", 0, 0, 0), ("Ti", 0.5, 0.539, 0.5),
+        ("O", 0.5, 0.114, 0.5), ("O", 0.5, 0.617, 0.0), ("O", 0, 0.617, 0.5),
+    ]  # fmt: skip
+    cell = cell_of(sites, [3.904, 4.152, 3.904])
+    cell.translate([1.2, 1.0, 0.3])
+    cell.wrap()
+    return cell.repeat((9, 8, 10))
+
+
+def strontium_titanate():
+    from ase.spacegroup import crystal
+
+    basis = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)]
+    cell = crystal(["Sr", "Ti", "O"], basis, spacegroup=221, cellpar=[3.905] * 3 + [90] * 3)
+    cell.translate([0.7, 0.7, 0.3])
+    return cell.repeat((8, 8, 10))
+
+
+def zincblende_110(first: str, second: str, a: float, repeat: tuple[int, int, int]):
+    """Zincblende seen along [110], x = [1-10], y = [001]: dumbbells a/4 apart."""
+    sites = [(first, 0, 0, 0), (first, 0.5, 0.5, 0.5), (second, 0, 0.25, 0.5), (second, 0.5, 0.75, 0)]
+    cell = cell_of(sites, [a / 2**0.5, a, a / 2**0.5])
+    cell.translate([0.6, 0.5, 0.2])
+    cell.wrap()
+    return cell.repeat(repeat)
+
+
+def gallium_arsenide():
+    return zincblende_110("Ga", "As", 5.653, (8, 6, 13))
+
+
+def cadmium_telluride():
+    return zincblende_110("Cd", "Te", 6.482, (7, 5, 10))
+
+
+def gold():
+    from ase.build import fcc100
+
+    cell = fcc100("Au", (1, 1, 2), a=4.078, vacuum=0.0)
+    cell.set_cell([cell.cell[0, 0], cell.cell[1, 1], 4.078])
+    cell.pbc = True
+    cell.translate([0.8, 0.8, 0.5])
+    return cell.repeat((12, 12, 8))
+
+
+def rutile():
+    from ase.spacegroup import crystal
+
+    basis = [(0, 0, 0), (0.3053, 0.3053, 0)]
+    cell = crystal(["Ti", "O"], basis, spacegroup=136, cellpar=[4.594, 4.594, 2.959, 90, 90, 90])
+    cell.translate([0.8, 1.1, 0.4])
+    return cell.repeat((7, 7, 14))
+
+
+def magnesium():
+    """Mg along [11-20]: a rectangle of light columns."""
+    from ase import Atoms
+
+    a, c = 3.209, 5.211
+    b = a * 3**0.5
+    sites = [(0, 0, 0), (0.5, 0, 0.5), (2 / 3, 0.5, 0.0), (1 / 6, 0.5, 0.5)]
+    cell = Atoms("Mg4", scaled_positions=sites, cell=[b, c, a], pbc=True)
+    cell.translate([0.7, 0.9, 0.3])
+    cell.wrap()
+    return cell.repeat((6, 6, 14))
+
+
+MATERIALS: dict[str, Material] = {
+    "hbn": Material(boron_nitride, 0.10, 60, 31, (60, 180), 0.75, 0.065, vacancies=5, configurations=8),
+    "wse2": Material(
+        tungsten_diselenide, 0.13, 80, 28, (70, 180), 0.80, {"W": 0.06, "Se": 0.075, "Mo": 0.065},
+        vacancies=5, dopant=("W", "Mo", 3), configurations=8,
+    ),
+    "ptse2": Material(
+        platinum_diselenide, 0.20, 100, 25, (70, 150), 0.80, {"Pt": 0.06, "Se": 0.075}, vacancies=5
+    ),
+    "wte2": Material(
+        tungsten_ditelluride, 0.09, 80, 30, (70, 180), 0.75, {"W": 0.06, "Te": 0.075}, vacancies=5
+    ),
+    "graphene_sw": Material(
+        graphene_with_topological_defects, 0.07, 60, 33, (60, 180), 0.70, 0.06,
+        vacancies=2, configurations=8,
+    ),
+    "pbtio3": Material(
+        lead_titanate, 0.22, 200, 22, (60, 130), 0.85, {"Pb": 0.09, "Ti": 0.075, "O": 0.085},
+        configurations=4,
+    ),
+    "srtio3": Material(
+        strontium_titanate, 0.12, 200, 23, (60, 130), 0.85, {"Sr": 0.08, "Ti": 0.07, "O": 0.08},
+        configurations=4,
+    ),
+    "gaas110": Material(
+        gallium_arsenide, 0.09, 200, 24, (60, 130), 0.70, {"Ga": 0.09, "As": 0.085}, configurations=4,
+        aberrations={"defocus": 15.0, "C12": 10.0, "phi12": 0.6},
+    ),
+    "cdte110": Material(
+        cadmium_telluride, 0.15, 200, 22, (60, 130), 0.80, {"Cd": 0.13, "Te": 0.12}, configurations=4
+    ),
+    "au001": Material(gold, 0.25, 100, 25, (60, 130), 0.90, 0.085, vacancies=6, configurations=4),
+    "tio2_001": Material(rutile, 0.11, 100, 27, (60, 140), 0.90, {"Ti": 0.07, "O": 0.07}, configurations=4),
+    "mg1120": Material(magnesium, 0.18, 100, 26, (50, 130), 0.85, 0.13, vacancies=5, configurations=4),
+}  # fmt: skip
+
+
+def columns_of(atoms):
+    """Columns (n, 5): x, y, ΣZ^1.7, heaviest Z, atoms; and the column each atom belongs to."""
+    box = atoms.cell.lengths()[:2]
+    xy = wrapped(atoms.positions[:, :2], box)
+    near = cKDTree(xy, boxsize=box).query_pairs(MERGE_DISTANCE, output_type="ndarray")
+    links = coo_array((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(xy), len(xy)))
+    _, owner = connected_components(links, directed=False)
+    weight = atoms.numbers**1.7
+    rows = []
+    for k in range(owner.max() + 1):
+        mine = owner == k
+        around = nearest_image(xy[mine], xy[mine][0], box)
+        centre = (weight[mine, None] * around).sum(0) / weight[mine].sum() % box
+        rows.append([*centre, weight[mine].sum(), atoms.numbers[mine].max(), mine.sum()])
+    return np.array(rows), owner
+
+
+def plant_vacancies(atoms, number: int, rng) -> np.ndarray:
+    """Delete `number` bright, separate columns in place; their (x, y) in Å."""
+    columns, owner = columns_of(atoms)
+    box = atoms.cell.lengths()[:2]
+    weight = columns[:, 2] / columns[:, 2].max()
+    if columns[:, 3].max() >= 20:
+        weight = np.where(columns[:, 3] <= 8, 0.0, weight)
+    xy = columns[:, :2]
+    inner = ((xy > BORDER_FREE) & (xy < box - BORDER_FREE)).all(1)
+    chosen: list[int] = []
+    for k in rng.permutation(np.flatnonzero((weight >= 0.12) & inner)):
+        if all(np.hypot(*(xy[k] - xy[c])) > 7.0 for c in chosen):
+            chosen.append(int(k))
+        if len(chosen) == number:
+            break
+    del atoms[np.isin(owner, chosen)]
+    return xy[chosen]
+
+
+def substitute(atoms, dopant, rng) -> None:
+    """Replace some atoms of one element by another, in place."""
+    old, new, number = dopant
+    symbols = np.array(atoms.get_chemical_symbols())
+    for i in rng.choice(np.flatnonzero(symbols == old), number, replace=False):
+        atoms[int(i)].symbol = new
+
+
+def simulate(name: str, material: Material) -> dict[str, np.ndarray]:
+    """The arrays of one validation file."""
+    import abtem
+
+    abtem.config.set({"device": "cpu", "diagnostics.progress_bar": False})
+    rng = np.random.default_rng([2018, *name.encode()])
+    atoms = material.build()
+    if material.dopant:
+        substitute(atoms, material.dopant, rng)
+    vacancies = plant_vacancies(atoms, material.vacancies, rng)
+    columns, _ = columns_of(atoms)
+    extent = atoms.cell.lengths()[:2]
+    outer = material.detector_mrad[1]
+    wavelength = abtem.core.energy.energy2wavelength(material.kv * 1e3)
+    seed = int(rng.integers(2**31))
+    phonons = abtem.FrozenPhonons(atoms, material.configurations, material.thermal, seed=seed)
+    # the outer angle must lie inside the 2/3 antialiasing limit; PRISM wants a multiple of its factor
+    needed = extent * 3.05 * outer * 1e-3 / wavelength
+    gpts = [2 * material.interpolation * int(np.ceil(n / (2 * material.interpolation))) for n in needed]
+    potential = abtem.Potential(phonons, gpts=gpts, slice_thickness=material.slice_thickness)
+    s_matrix = abtem.SMatrix(
+        semiangle_cutoff=material.semiangle_mrad, energy=material.kv * 1e3, potential=potential,
+        interpolation=material.interpolation,
+    )  # fmt: skip
+    # an image holds no frequency above twice the aperture: scanned at that limit, interpolated exactly after
+    step = wavelength / (4.2 * material.semiangle_mrad * 1e-3)
+    coarse = [int(np.ceil(e / step)) for e in extent]
+    scan = abtem.GridScan((0, 0), tuple(extent), gpts=tuple(coarse), endpoint=False)
+    ctf = {"energy": material.kv * 1e3, "semiangle_cutoff": material.semiangle_mrad, **material.aberrations}
+    detector = abtem.AnnularDetector(*material.detector_mrad)
+    measured = s_matrix.scan(scan, detectors=detector, ctf=abtem.CTF(**ctf))
+    measured = measured.compute(scheduler="single-threaded")
+    image = np.asarray(measured.array, float).reshape(-1, *coarse).mean(0)
+    fine = [round(e / material.pixel) for e in extent]
+    sampling = extent / fine
+    image = fourier_resample(image, fine)
+    blur = material.source_fwhm * FWHM_TO_SIGMA / sampling
+    image = np.clip(np.fft.ifft2(fourier_gaussian(np.fft.fft2(image), blur)).real, 0, None)
+    return {
+        "image": (image / image.max()).astype(np.float16), "sampling": sampling, "columns": columns,
+        "vacancies": vacancies, "kv": np.int64(material.kv),
+    }  # fmt: skip
+
+
+def fourier_resample(image, shape):
+    """A periodic image (H, W) on another grid, by its Fourier series."""
+    spectrum = np.fft.fftshift(np.fft.fft2(image))
+    out = np.zeros(shape, complex)
+    cut = [min(a, b) for a, b in zip(image.shape, shape, strict=True)]
+    # an even side's Nyquist row has no partner: leave it out
+    cut = [c - 1 + c % 2 for c in cut]
+    source = tuple(slice(s // 2 - c // 2, s // 2 + c // 2 + 1) for s, c in zip(image.shape, cut, strict=True))
+    target = tuple(slice(s // 2 - c // 2, s // 2 + c // 2 + 1) for s, c in zip(shape, cut, strict=True))
+    out[target] = spectrum[source]
+    return np.fft.ifft2(np.fft.ifftshift(out)).real * (np.prod(shape) / image.size)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[[], *MATERIALS], help="materials to make; default all")
+    names = parser.parse_args().names or list(MATERIALS)
+    FOLDER.mkdir(exist_ok=True)
+    for name in names:
+        start = time.perf_counter()
+        arrays = simulate(name, MATERIALS[name])
+        np.savez_compressed(FOLDER / f"val_{name}.npz", **arrays)
+        counts = f"{len(arrays['columns'])} columns, {len(arrays['vacancies'])} vacancies"
+        print(
+            f"{name}: {arrays['image'].shape} px, {counts}, {time.perf_counter() - start:.0f} s", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
