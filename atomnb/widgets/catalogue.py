@@ -1,0 +1,71 @@
+"""The dashboards and notebooks atomnb carries: what each is called, says and shows on the home page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from atomnb.pages import pages_dir
+
+
+@dataclass(frozen=True)
+class Page:
+    """A dashboard or a notebook.
+
+    Parameters
+    ----------
+    kind : {'dashboard', 'notebook'}
+    name : str
+        Name of its file without suffix.
+    title, sentence : str
+        What the home page says of it.
+    picture : str
+        File name in `widgets/assets`.
+    minutes : str
+        How long a first visit takes.
+    """
+
+    kind: str
+    name: str
+    title: str
+    sentence: str
+    picture: str
+    minutes: str
+
+    @property
+    def url(self) -> str:
+        """Path of the page on the server."""
+        return f"/{'apps' if self.kind == 'dashboard' else 'notebooks'}/{self.name}"
+
+    @property
+    def path(self) -> Path:
+        """Where its notebook lies."""
+        return pages_dir(f"{self.kind}s") / f"{self.name}.ipynb"
+
+
+PAGES: tuple[Page, ...] = (
+    Page(
+        "dashboard",
+        "find_atoms",
+        "Find atoms",
+        "Open a microscope file and get every atomic column with its position, its uncertainty and its "
+        "intensity. No code.",
+        "find_atoms.png",
+        "2 min",
+    ),
+    Page(
+        "notebook",
+        "01_find_atoms",
+        "01 · From an image to atoms",
+        "The same path in Python, one idea at a time: open, set the scale, segment, locate, judge the "
+        "errors, save.",
+        "notebook_01.png",
+        "10 min",
+    ),
+)
+"""Every page, in the order of the home page."""
+
+
+def page_named(kind: str, name: str) -> Page | None:
+    """The page of that kind and name, or None."""
+    return next((page for page in PAGES if page.kind == kind and page.name == name), None)
