@@ -21,6 +21,9 @@ COLOUR_BY = ("sublattice", "species")
 MAX_SIDE = 2048
 """Longest side, in pixels, at which an image is drawn; larger ones are averaged down for the picture only."""
 
+LONG_SIDE_INCHES = 8.0
+"""Length of an image's longer side in a figure of our own."""
+
 MARKER_SHARE = 0.5
 """Diameter of a marker as a share of the distance between neighbours: neighbours' markers never touch."""
 
@@ -94,7 +97,7 @@ def save_overlay(analysis, path, *, frame: int = 0, colour_by: str = "sublattice
     ax.set_title(_title(analysis, frame), fontsize=10)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        figure.savefig(temporary, dpi=160)
+        figure.savefig(temporary, dpi=_dots_per_inch(analysis.image.shape))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -126,10 +129,15 @@ def _new_axes(shape: tuple[int, int]):
 
 
 def _figure_size(shape: tuple[int, int]) -> tuple[float, float]:
-    """Width and height in inches: the long side of the image 8, never a sliver."""
+    """Width and height in inches, never a sliver."""
     height, width = shape
-    scale = 8.0 / max(height, width)
+    scale = LONG_SIDE_INCHES / max(height, width)
     return max(3.0, width * scale), max(2.0, height * scale) + 0.7
+
+
+def _dots_per_inch(shape: tuple[int, int]) -> float:
+    """Fine enough for each drawn pixel of a large image to show."""
+    return float(np.clip(max(shape), 1280, MAX_SIDE)) / LONG_SIDE_INCHES
 
 
 def _draw_image(ax, image: np.ndarray) -> None:
@@ -205,22 +213,20 @@ def _groups(values: np.ndarray, colour_by: str):
 
 
 def _draw_scale_bar(ax, shape: tuple[int, int], pixel_size: float) -> None:
-    """A white bar with a dark rim at the lower left: readable on any image."""
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
+    """A white bar on a dark panel at the lower left: readable on any image."""
+    from matplotlib.font_manager import FontProperties
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
     height, width = shape
     angstrom = nice_length(0.3 * width * pixel_size)
-    length, margin, thickness = angstrom / pixel_size, 0.03 * min(height, width), 0.012 * min(height, width)
-    left, top = margin - 0.5, height - 0.5 - margin - thickness
-    ax.add_patch(
-        Rectangle((left, top), length, thickness, facecolor="white", edgecolor="black", lw=0.8, zorder=5)
-    )
-    ax.text(
-        left + length / 2, top - 0.5 * thickness, length_label(angstrom),
-        color="white", ha="center", va="bottom", fontsize=13, fontweight="bold", zorder=5,
-        path_effects=[withStroke(linewidth=2.5, foreground="black")],
+    bar = AnchoredSizeBar(
+        ax.transData, angstrom / pixel_size, length_label(angstrom), "lower left",
+        size_vertical=0.01 * min(height, width), label_top=True, color="white", fill_bar=True,
+        pad=0.5, borderpad=0.6, sep=4, frameon=True, fontproperties=FontProperties(size=12, weight="bold"),
     )  # fmt: skip
+    bar.patch.set(facecolor="black", edgecolor="none", alpha=0.65)
+    bar.set_zorder(5)
+    ax.add_artist(bar)
 
 
 def _title(analysis, frame: int) -> str:
