@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from atomnb.errors import AtomnbError, AtomnbWarning, CancelledError
+from atomnb.io.atomic import atomic_path
 
 SUMMARY = "summary.csv"
 """Name of the table over all results of an output folder."""
@@ -21,11 +22,8 @@ SUMMARY = "summary.csv"
 RESULT = "result.json"
 """The file by which a folder is known to hold a result of atomnb."""
 
-IMAGE_ENDINGS = frozenset({
-    ".bmp", ".dm3", ".dm4", ".emd", ".emi", ".h5", ".hdf5", ".hspy", ".jpeg", ".jpg",
-    ".mrc", ".npy", ".png", ".ser", ".tif", ".tiff", ".zspy",
-})  # fmt: skip
-"""Endings taken from a folder; a file named outright is tried whatever its ending."""
+SKIPPED_ENDINGS = frozenset({".emi"})
+"""Endings not taken from a folder: an .emi describes the .ser files beside it, which hold the images."""
 
 DONE, FAILED, KEPT = "done", "failed", "kept"
 """What became of a file: a new result, an error, or an older result that was not overwritten."""
@@ -191,18 +189,23 @@ _NUMBERS = {"atoms": int} | dict.fromkeys(("pixel_size", "spacing_px", "spacing_
 
 def _files_of(text: str) -> list[Path]:
     path = Path(text)
-    if path.is_dir() and path.suffix != ".zspy":
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and _is_input(p))
-        if not files:
-            raise AtomnbError(
-                f"the folder {path} holds no image files (looked for {', '.join(sorted(IMAGE_ENDINGS))})."
-            )
-        return files
+    if path.is_dir() and path.suffix.lower() != ".zspy":
+        return _images_in(path)
     if path.exists() or not glob.has_magic(text):
         return [path]
     files = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file() and _is_input(p))
     if not files:
         raise AtomnbError(f"no file matches the pattern {text!r}.")
+    return files
+
+
+def _images_in(folder: Path) -> list[Path]:
+    from atomnb.io.formats import EXTENSIONS, known_endings
+
+    wanted = set(EXTENSIONS) - SKIPPED_ENDINGS
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in wanted and _is_input(p))
+    if not files:
+        raise AtomnbError(f"the folder {folder} holds no image files (looked for {known_endings()}).")
     return files
 
 
@@ -312,15 +315,13 @@ def _save_whole(analysis, folder: Path) -> None:
 
 
 def _write_summary(out_dir: Path, rows: Iterable[BatchRow]) -> None:
-    temporary = out_dir / f".{SUMMARY}.{os.getpid()}.tmp"
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, _COLUMNS)
-            writer.writeheader()
-            writer.writerows({name: getattr(row, name) for name in _COLUMNS} for row in rows)
-        os.replace(temporary, out_dir / SUMMARY)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        atomic_path(out_dir / SUMMARY) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as handle,
+    ):
+        writer = csv.DictWriter(handle, _COLUMNS)
+        writer.writeheader()
+        writer.writerows({name: getattr(row, name) for name in _COLUMNS} for row in rows)
 
 
 def _row(line: dict[str, str]) -> BatchRow:

@@ -204,8 +204,8 @@ def models(
     """List the models, or print one model's card."""
     import atomnb
 
+    cards = [card.to_dict() for card in atomnb.list_models()]
     if name is None:
-        cards = [_card_dict(card) for card in atomnb.list_models()]
         if as_json:
             typer.echo(json.dumps(cards, indent=2, ensure_ascii=False))
             return
@@ -216,7 +216,8 @@ def models(
             "\n`atomnb models NAME` prints the whole card: training data, accuracy, when not to use it."
         )
         return
-    card = _card_dict(atomnb.load_model(name).card)
+    # Only a name that is not in the list, perhaps a file of weights, is worth the seconds torch takes.
+    card = next((c for c in cards if c["name"] == name), None) or atomnb.load_model(name).card.to_dict()
     typer.echo(json.dumps(card, indent=2, ensure_ascii=False) if as_json else _card_text(card))
 
 
@@ -319,10 +320,6 @@ def _print_row(row: Any, status: _StatusLine) -> None:
     typer.echo(f"{name}: {row.atoms} atoms, {scale}, {row.seconds:.1f} s")
     if row.messages:
         typer.echo(f"  note: {row.messages}")
-
-
-def _card_dict(card: Any) -> dict[str, Any]:
-    return {key: card[key] for key in card}
 
 
 def _card_text(card: dict[str, Any]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from atomnb.errors import AtomnbError
+from atomnb.io.atomic import atomic_path
 
 GROUP_COLOURS = ("#ff9f1c", "#3ec5ff", "#3ddc84", "#ff5fa2", "#f7e733", "#b388ff", "#ff4b3e", "#00e0c6")
 """Colours of groups 0, 1, ...: bright on grey images, and apart in lightness for colour-blind readers."""
@@ -95,12 +95,8 @@ def save_overlay(analysis, path, *, frame: int = 0, colour_by: str = "sublattice
     FigureCanvasAgg(figure)
     ax = show_atoms(analysis, ax=figure.add_subplot(), frame=frame, colour_by=colour_by)
     ax.set_title(_title(analysis, frame), fontsize=10)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=_dots_per_inch(analysis.image.shape))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
