@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from atomnb._require import require
 from atomnb.errors import AtomnbError, FileFormatError
 from atomnb.io import safety
 from atomnb.io.metadata import acquisition
-from atomnb.io.signals import Axis, Signal
+from atomnb.io.signals import Axis, Signal, plain_axes, text_or_none
 
 EXTENSIONS: Mapping[str, str] = {
     ".dm3": "dm", ".dm4": "dm",
@@ -105,12 +107,15 @@ def open_signals(path: Path) -> tuple[str, list[Signal]]:
 
 @contextmanager
 def reading(path: Path):
-    """Turn whatever a reader throws on a damaged file into one clear error, and keep its own warnings out."""
+    """Turn whatever a reader throws on a damaged file into one clear error, and keep its own remarks out."""
+    logger = logging.getLogger("rsciio")
+    level = logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL)
         try:
             yield
-        except (AtomnbError, FileNotFoundError, PermissionError):
+        except (AtomnbError, FileNotFoundError, PermissionError, ImportError):
             raise
         except (
             Exception
@@ -120,6 +125,8 @@ def reading(path: Path):
                 f"{path.name} cannot be read: {reason}. It is probably truncated or damaged: copy it again from the "
                 "microscope, or save it as .tif or .hspy in the program that wrote it."
             ) from error
+        finally:
+            logger.setLevel(level)
 
 
 def _stored_bytes(path: Path) -> int:
@@ -140,7 +147,7 @@ def _from_dictionary(d: Mapping[str, Any]) -> Signal:
     return Signal(
         data=d["data"],
         axes=tuple(_axis(a, n) for a, n in zip(d["axes"], d["data"].shape, strict=True)),
-        name=_text(general.get("title")) or "",
+        name=text_or_none(general.get("title")) or "",
         kind=str(kind),
         metadata=acquisition(d),
     )
@@ -149,27 +156,11 @@ def _from_dictionary(d: Mapping[str, Any]) -> Signal:
 def _axis(axis: Mapping[str, Any], size: int) -> Axis:
     scale = axis.get("scale")
     return Axis(
-        name=_text(axis.get("name")) or "",
+        name=text_or_none(axis.get("name")) or "",
         size=int(size),
         scale=None if scale is None else float(scale),
-        unit=_text(axis.get("units")),
+        unit=text_or_none(axis.get("units")),
         is_navigation=bool(axis.get("navigate", False)),
-    )
-
-
-def _text(value) -> str | None:
-    text = "" if value is None else str(value).strip()
-    return None if text in ("", "<undefined>", "None") else text
-
-
-def _plain_axes(
-    shape: tuple[int, ...], *, scale: float | None = None, unit: str | None = None
-) -> tuple[Axis, ...]:
-    """Axes of a bare array: the last two in space, those before them navigation."""
-    first = len(shape) - 2
-    return tuple(
-        Axis("", int(n), scale if i >= first else None, unit if i >= first else None, i < first)
-        for i, n in enumerate(shape)
     )
 
 
@@ -200,7 +191,7 @@ def _open_hdf5(path: Path) -> tuple[str, list[Signal]]:
 
     layout = layout_of(path)
     if layout == "hspy":
-        return "rsciio.hspy", _rosettasciio("hspy", path)
+        return "rsciio.hspy", _open_hspy(path)
     if layout == "emd":
         emd = import_module("rsciio.emd")
         # Only images: the spectrum streams of Velox files are large and need another package.
@@ -208,8 +199,19 @@ def _open_hdf5(path: Path) -> tuple[str, list[Signal]]:
     return "h5py", open_bare(path)
 
 
+def _open_hspy(path: Path) -> list[Signal]:
+    try:
+        return _rosettasciio("hspy", path)
+    except ValueError as error:
+        if "already a dask array" not in str(error):
+            raise
+        # RosettaSciIO 0.15 cannot leave the pixels on disk when the file has markers that differ from frame to frame.
+        return _from_rosettasciio(import_module("rsciio.hspy").file_reader(str(path), lazy=False))
+
+
 def _open_zspy(path: Path) -> tuple[str, list[Signal]]:
     safety.check_zarr(path)
+    require("zarr", extra="zspy")
     zspy = import_module("rsciio.zspy")
     return "rsciio.zspy", _from_rosettasciio(zspy.file_reader(str(path), lazy=True, mode="r"))
 
@@ -287,7 +289,7 @@ def _open_picture(path: Path) -> tuple[str, list[Signal]]:
         raise FileFormatError(
             f"{path.name}: {error} Save it as .tif, which can be opened piece by piece."
         ) from error
-    return "pillow", [Signal(pixels, _plain_axes(pixels.shape))]
+    return "pillow", [Signal(pixels, plain_axes(pixels.shape))]
 
 
 def _picture_pixels(picture) -> np.ndarray:
@@ -313,7 +315,7 @@ def _open_npy(path: Path) -> tuple[str, list[Signal]]:
         if "mmap length" in str(error):
             raise FileFormatError(f"{path.name} is truncated: it is shorter than its header says.") from error
         raise
-    return "numpy", [Signal(pixels, _plain_axes(pixels.shape))]
+    return "numpy", [Signal(pixels, plain_axes(pixels.shape))]
 
 
 _OPENERS: Mapping[str, Callable[[Path], tuple[str, list[Signal]]]] = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from atomnb.errors import FileFormatError
 from atomnb.io import safety
-from atomnb.io.signals import Axis, Signal
+from atomnb.io.signals import Axis, Signal, plain_axes
 
 MAX_DATASETS = 500
 """Datasets of an unknown file that are offered as channels."""
@@ -91,19 +91,11 @@ def _signal(dataset, file) -> Signal:
         data = data[..., 0]
     stated = _json(dataset.attrs.get("metadata")) or _json(_scalar(file.get("metadata")))
     scale, unit = _field_of_view_scale(dataset, stated, data.shape)
-    return Signal(data, _axes(data.shape, scale, unit), name, metadata=_metadata(stated))
+    return Signal(data, plain_axes(data.shape, scale=scale, unit=unit), name, metadata=_metadata(stated))
 
 
 def _frame_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*(1 for _ in shape[:-2]), *shape[-2:])
-
-
-def _axes(shape: tuple[int, ...], scale: float | None, unit: str | None) -> tuple[Axis, ...]:
-    first = len(shape) - 2
-    return tuple(
-        Axis("", int(n), scale if i >= first else None, unit if i >= first else None, i < first)
-        for i, n in enumerate(shape)
-    )
 
 
 def _field_of_view_scale(dataset, stated: Mapping[str, Any], shape) -> tuple[float | None, str | None]:
@@ -136,7 +128,7 @@ def _metadata(stated: Mapping[str, Any]) -> dict[str, Any]:
 def _nion_axes(dataset, properties: Mapping[str, Any]) -> tuple[Axis, ...]:
     calibrations = properties["dimensional_calibrations"]
     if len(calibrations) != dataset.ndim:
-        return _axes(dataset.shape, None, None)
+        return plain_axes(dataset.shape)
     images = int(properties.get("datum_dimension_count", 2))
     return tuple(
         Axis("", int(n), _number(c.get("scale")), c.get("units") or None, i < dataset.ndim - max(images, 2))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 _HYPERSPY_NAMES: Mapping[str, tuple[str, ...]] = {
     "beam_energy_kev": ("Acquisition_instrument.TEM.beam_energy", "Acquisition_instrument.SEM.beam_energy"),
     "magnification": ("Acquisition_instrument.TEM.magnification", "Acquisition_instrument.SEM.magnification"),
@@ -29,6 +31,9 @@ _DWELL_SECONDS: Mapping[str, float] = {
 _DETECTOR_KEYS = ("binaryresult.detector", "detectorname", "signal name", "detector")
 MAX_DEPTH = 12
 
+NODE = "atomnb"
+"""Where our own metadata lies in those of a HyperSpy signal, so that the way back is exact."""
+
 DARK_FIELD = frozenset({"HAADF", "MAADF", "LAADF", "ADF", "DF"})
 DETECTORS = DARK_FIELD | {"BF", "ABF", "DPC", "IDPC", "DDPC", "SE"}
 """Names of STEM detectors, without their numbers."""
@@ -48,12 +53,14 @@ def acquisition(signal: Mapping[str, Any]) -> dict[str, Any]:
         Those of `beam_energy_kev`, `magnification`, `camera_length_mm`, `microscope`, `detector`, `dwell_time_s`,
         `date`, `time`, `detector_gain` and `detector_offset` that the file states.
     """
+    ours = (signal.get("metadata") or {}).get(NODE) or {}
     original = _flatten(signal.get("original_metadata") or {})
     nested = _mapped(signal, original)
     found = {name: _first(nested, paths) for name, paths in _HYPERSPY_NAMES.items()}
     found["dwell_time_s"] = _dwell(original)
     found["detector"] = _detector(nested, original)
-    return {name: _plain(value) for name, value in found.items() if value not in (None, "")}
+    stated = {name: _plain(value) for name, value in found.items() if value not in (None, "")}
+    return {**{name: _plain(value) for name, value in ours.items() if np.isscalar(value)}, **stated}
 
 
 def _detector(nested: Mapping[str, Any], original: Mapping[str, Any]) -> str | None:

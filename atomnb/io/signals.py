@@ -95,6 +95,23 @@ class Signal:
         return None if len(sizes) < 2 or None in sizes else sizes
 
 
+def plain_axes(
+    shape: tuple[int, ...], *, scale: float | None = None, unit: str | None = None
+) -> tuple[Axis, ...]:
+    """Axes of a bare array: the last two in space, with `scale` in `unit`; those before them navigation."""
+    first = len(shape) - 2
+    return tuple(
+        Axis("", int(n), scale if i >= first else None, unit if i >= first else None, i < first)
+        for i, n in enumerate(shape)
+    )
+
+
+def text_or_none(value) -> str | None:
+    """Text of a name or unit; None for the many ways readers and HyperSpy say 'not given'."""
+    text = "" if value is None else str(value).strip()
+    return None if text in ("", "<undefined>", "None") else text
+
+
 def is_colour(data) -> bool:
     """Whether the pixels are records of red, green, blue (and alpha), as RosettaSciIO stores colour."""
     return {"R", "G", "B"} <= set(data.dtype.names or ())
