@@ -64,9 +64,9 @@ class Material:
     thermal: float | dict[str, float]
     vacancies: int = 4
     dopant: tuple[str, str, int] | None = None
-    configurations: int = 6
-    interpolation: int = 3
-    slice_thickness: float = 2.0
+    configurations: int = 3
+    interpolation: int = 4
+    slice_thickness: float = 2.2
     aberrations: dict[str, float] = field(default_factory=dict)
 
 
@@ -271,39 +271,41 @@ def magnesium():
 
 
 MATERIALS: dict[str, Material] = {
-    "hbn": Material(boron_nitride, 0.10, 60, 31, (60, 180), 0.75, 0.065, vacancies=5, configurations=8),
+    "hbn": Material(
+        boron_nitride, 0.10, 60, 31, (60, 180), 0.75, 0.065, vacancies=5, configurations=8, interpolation=3
+    ),
     "wse2": Material(
         tungsten_diselenide, 0.13, 80, 28, (70, 180), 0.80, {"W": 0.06, "Se": 0.075, "Mo": 0.065},
-        vacancies=5, dopant=("W", "Mo", 3), configurations=8,
+        vacancies=5, dopant=("W", "Mo", 3), configurations=8, interpolation=3,
     ),
     "ptse2": Material(
-        platinum_diselenide, 0.20, 100, 25, (70, 150), 0.80, {"Pt": 0.06, "Se": 0.075}, vacancies=5
+        platinum_diselenide, 0.20, 100, 25, (70, 150), 0.80, {"Pt": 0.06, "Se": 0.075}, vacancies=5,
+        configurations=6, interpolation=3,
     ),
     "wte2": Material(
-        tungsten_ditelluride, 0.09, 80, 30, (70, 180), 0.75, {"W": 0.06, "Te": 0.075}, vacancies=5
+        tungsten_ditelluride, 0.09, 80, 30, (70, 180), 0.75, {"W": 0.06, "Te": 0.075}, vacancies=5,
+        configurations=6, interpolation=3,
     ),
     "graphene_sw": Material(
         graphene_with_topological_defects, 0.07, 60, 33, (60, 180), 0.70, 0.06,
-        vacancies=2, configurations=8,
+        vacancies=2, configurations=8, interpolation=3,
     ),
     "pbtio3": Material(
-        lead_titanate, 0.22, 200, 22, (60, 130), 0.85, {"Pb": 0.09, "Ti": 0.075, "O": 0.085},
-        configurations=4,
+        lead_titanate, 0.22, 200, 22, (60, 110), 0.85, {"Pb": 0.09, "Ti": 0.075, "O": 0.085},
     ),
     "srtio3": Material(
-        strontium_titanate, 0.12, 200, 23, (60, 130), 0.85, {"Sr": 0.08, "Ti": 0.07, "O": 0.08},
-        configurations=4,
+        strontium_titanate, 0.12, 200, 23, (60, 110), 0.85, {"Sr": 0.08, "Ti": 0.07, "O": 0.08},
     ),
     "gaas110": Material(
-        gallium_arsenide, 0.09, 200, 24, (60, 130), 0.70, {"Ga": 0.09, "As": 0.085}, configurations=4,
+        gallium_arsenide, 0.09, 200, 24, (60, 110), 0.70, {"Ga": 0.09, "As": 0.085},
         aberrations={"defocus": 15.0, "C12": 10.0, "phi12": 0.6},
     ),
     "cdte110": Material(
-        cadmium_telluride, 0.15, 200, 22, (60, 130), 0.80, {"Cd": 0.13, "Te": 0.12}, configurations=4
+        cadmium_telluride, 0.15, 200, 22, (60, 110), 0.80, {"Cd": 0.13, "Te": 0.12}
     ),
-    "au001": Material(gold, 0.25, 100, 25, (60, 130), 0.90, 0.085, vacancies=6, configurations=4),
-    "tio2_001": Material(rutile, 0.11, 100, 27, (60, 140), 0.90, {"Ti": 0.07, "O": 0.07}, configurations=4),
-    "mg1120": Material(magnesium, 0.18, 100, 26, (50, 130), 0.85, 0.13, vacancies=5, configurations=4),
+    "au001": Material(gold, 0.25, 100, 25, (60, 110), 0.90, 0.085, vacancies=6),
+    "tio2_001": Material(rutile, 0.11, 100, 27, (60, 120), 0.90, {"Ti": 0.07, "O": 0.07}),
+    "mg1120": Material(magnesium, 0.18, 100, 26, (50, 110), 0.85, 0.13, vacancies=5),
 }  # fmt: skip
 
 

@@ -19,11 +19,13 @@ TORCH = "torch==2.13.0"
 PACKAGES = ("atomai==0.8.1", "atomap==0.4.2", "six")
 """mendeleev, which AtomAI needs, imports six without declaring it."""
 
-STAND_IN_VERSION = "0.0.1"
+STAND_IN_VERSION = "0.13.0"
 STAND_IN = {
     "torchvision/__init__.py": '"""A stand-in: AtomAI imports torchvision, its U-Net does not use it."""\n'
     "from torchvision import models, utils\n\n__all__ = ['models', 'utils']\n",
-    "torchvision/models.py": '"""Empty stand-in."""\n',
+    "torchvision/models.py": '"""Stand-in."""\n\n\ndef _absent(*args, **kwargs):\n'
+    '    raise NotImplementedError("this environment has a stand-in for torchvision")\n\n\n'
+    "mobilenet_v2 = resnet50 = vgg16 = _absent\n",
     "torchvision/utils.py": '"""Stand-in."""\n\n\ndef make_grid(*args, **kwargs):\n'
     '    raise NotImplementedError("this environment has a stand-in for torchvision")\n',
 }
