@@ -1,0 +1,90 @@
+"""From a probability map to candidate positions, each with the probability that an atom is there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from atomnb.simulate.scene import LABEL_SIGMA
+
+REACH = 2 * LABEL_SIGMA
+"""Radius, in px of the network's scale, over which the probability of one atom is gathered."""
+
+
+class Peaks(NamedTuple):
+    """Positions (N, 2) px and the score (N,) in [0, 1]: the probability that an atom is there."""
+
+    positions_yx: np.ndarray
+    score: np.ndarray
+
+
+def find_peaks(probability: np.ndarray, *, threshold: float = 0.5, min_distance: float = REACH) -> Peaks:
+    """Atoms in a class map at the network's scale.
+
+    The map is the expected label (a Gaussian of known width on each atom), so its sum around a peak, over that of one
+    whole atom, is the expected number of atoms there, however blurred by noise the peak is.
+
+    Parameters
+    ----------
+    probability : (H, W) in [0, 1], of one class
+    threshold : lowest score to keep
+    min_distance : px; of two peaks closer than this only the better stays
+    """
+    smooth = ndimage.gaussian_filter(probability, 0.8)
+    top = smooth == ndimage.maximum_filter(smooth, size=3)
+    top &= smooth > 0.12 * min(1.0, threshold * 2)
+    index = np.argwhere(top)
+    if not len(index):
+        return Peaks(np.zeros((0, 2)), np.zeros(0))
+    patches = _patches(probability, index)
+    score = _mass(patches, index, probability.shape)
+    positions = index + _offset(patches)
+    keep = score >= threshold
+    positions, score = positions[keep], score[keep]
+    order = np.argsort(-score, kind="stable")
+    free = _strongest(positions[order], min_distance)
+    order = np.sort(order[free])
+    return Peaks(positions[order], np.minimum(score[order], 1.0))
+
+
+_RADIUS = int(np.ceil(REACH))
+_GRID = np.stack(np.meshgrid(*[np.arange(-_RADIUS, _RADIUS + 1)] * 2, indexing="ij"), -1).reshape(-1, 2)
+_DISC = (_GRID**2).sum(axis=1) <= REACH**2 + 0.5
+_NEAR = (_GRID**2).sum(axis=1) <= 2.3
+_IDEAL = np.exp(-0.5 * (_GRID**2).sum(axis=1) / LABEL_SIGMA**2)
+
+
+def _patches(probability, index) -> np.ndarray:
+    padded = np.pad(probability, _RADIUS)
+    rows, columns = (index[:, None, :] + _GRID[None] + _RADIUS).transpose(2, 0, 1)
+    return padded[rows, columns]
+
+
+def _mass(patches, index, shape) -> np.ndarray:
+    """Sum over the disc relative to a whole atom; at the border, to the part of one that lies inside."""
+    at = index[:, None, :] + _GRID[None]
+    inside = ((at >= 0) & (at < np.asarray(shape))).all(axis=2) & _DISC
+    return (patches * inside).sum(axis=1) / (inside * _IDEAL).sum(axis=1)
+
+
+def _offset(patches) -> np.ndarray:
+    """Sub-pixel shift (N, 2): the peak of a Gaussian of known width through the pixels around the maximum."""
+    weight = patches * _NEAR
+    shift = (weight[:, :, None] * _GRID).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)[:, None]
+    # within so small a window the centre of mass moves less than the Gaussian does
+    ideal = np.exp(-0.5 * ((_GRID - [0.1, 0.0]) ** 2).sum(axis=1) / LABEL_SIGMA**2) * _NEAR
+    gain = 0.1 / ((ideal * _GRID[:, 0]).sum() / ideal.sum())
+    return np.clip(shift * gain, -1, 1)
+
+
+def _strongest(positions: np.ndarray, min_distance: float) -> np.ndarray:
+    """Mask of those, best first, that keep their distance from all better ones."""
+    keep = np.ones(len(positions), bool)
+    pairs = cKDTree(positions).query_pairs(min_distance, output_type="ndarray")
+    for better, worse in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
+        if keep[better]:
+            keep[worse] = False
+    return keep

@@ -1,0 +1,283 @@
+"""The one-call path: image in, atoms with errors and class probabilities out; each step is public on its own."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomnb.data.atoms import AtomTable, concat_atoms
+from atomnb.data.micrograph import Micrograph, as_micrograph
+from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
+from atomnb.nets.checkpoint import Model, load_model
+from atomnb.scale import ScaleReport, choose_zoom, conflict_message, dominant_period, measure_spacing
+
+Progress = Callable[[float, str], None]
+
+CONTRASTS = ("auto", "bright", "dark")
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What `analyze` found.
+
+    image : the micrograph analysed
+    atoms : AtomTable, positions in px of that image
+    probability : (C, H, W) float32 summing to 1 over the classes; for stacks a lazy dask array (T, C, H, W)
+    classes : their names, background first
+    scale : spacing found, zoom used, messages
+    messages : everything the user was warned of
+    provenance : versions, model and input hashes, parameters
+    """
+
+    image: Micrograph
+    atoms: AtomTable
+    probability: Any
+    classes: tuple[str, ...]
+    scale: ScaleReport
+    messages: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Å per pixel, or None."""
+        return self.image.pixel_size
+
+    def save(self, folder) -> Path:
+        """Write `atoms.csv`, `probability.tif`, `overlay.png` and `result.json` into `folder`; returns it."""
+        from atomnb.report import save_analysis
+
+        return save_analysis(self, Path(folder))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of one analysis, kept in its provenance."""
+
+    model: str
+    pixel_size: float | None
+    threshold: float
+    refine: bool
+    contrast: str
+    known_spacing: float | None
+
+
+def analyze(
+    image,
+    *,
+    model: str | Path | Model = "universal",
+    pixel_size: float | None = None,
+    threshold: float = 0.5,
+    refine: bool = True,
+    contrast: str = "auto",
+    known_spacing: float | None = None,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Find every atom of an image or stack.
+
+    Parameters
+    ----------
+    image : Micrograph, array (H, W) or (T, H, W), or HyperSpy Signal2D
+    model : name of a shipped model, path of a `.safetensors` file, or a loaded `Model`
+    pixel_size : Å; replaces the scale the image carries
+    threshold : lowest probability at which an atom is listed
+    refine : fit the positions to the raw image; otherwise they are the network's and have no errors
+    contrast : 'bright' atoms (HAADF, ADF, STM), 'dark' ones (BF, ABF), or 'auto' from the metadata or the image
+    known_spacing : Å; nearest-neighbour distance of the material, checked against the pixel size
+    progress : called with (fraction done, message); raise `CancelledError` in it to stop
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    ImageError, CalibrationError, ModelError
+
+    Examples
+    --------
+    >>> import atomnb
+    >>> found = atomnb.analyze(atomnb.sample_image("si110"))
+    >>> found.atoms.df[["y", "x", "y_err", "x_err", "score"]]  # doctest: +SKIP
+    """
+    if contrast not in CONTRASTS:
+        raise AtomnbError(f"contrast must be one of {', '.join(CONTRASTS)}, got {contrast!r}.")
+    if not 0 < threshold < 1:
+        raise AtomnbError(f"threshold is a probability between 0 and 1, got {threshold!r}.")
+    micrograph = as_micrograph(image, pixel_size=pixel_size)
+    network = model if isinstance(model, Model) else load_model(model)
+    options = Options(network.card.name, micrograph.pixel_size, threshold, refine, contrast, known_spacing)
+    results = []
+    zoom = None
+    for index, pixels in enumerate(micrograph.frames()):
+        step = _part_of(progress, index, micrograph.n_frames)
+        found = _analyze_frame(pixels, micrograph, network, options, zoom=zoom, frame=index, progress=step)
+        zoom = found.scale.zoom  # later frames of a stack have the scale of the first
+        results.append(found)
+    messages = tuple(dict.fromkeys(m for r in results for m in r.scale.messages))
+    _warn(messages)
+    provenance = _provenance(micrograph, network, options)
+    atoms = concat_atoms([r.atoms for r in results])
+    atoms = AtomTable(atoms.df, micrograph.pixel_size, micrograph.shape, provenance)
+    probability = _probability(results, micrograph, network)
+    if progress:
+        progress(1.0, "done")
+    return Analysis(micrograph, atoms, probability, network.classes, results[0].scale, messages, provenance)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One frame's share of the result; the probability map is kept at the network's scale."""
+
+    atoms: AtomTable
+    probability: np.ndarray
+    scale: ScaleReport
+
+
+def _analyze_frame(
+    pixels, micrograph: Micrograph, model: Model, options: Options, *, zoom, frame: int, progress
+) -> _Frame:
+    from atomnb.locate.contrast import is_dark
+
+    dark = options.contrast == "dark" or (options.contrast == "auto" and is_dark(pixels, micrograph.metadata))
+    bright = -pixels if dark else pixels
+    probability, peaks, zoom, messages = _detect(bright, micrograph.pixel_size, model, options, zoom, progress)
+    if dark and options.contrast == "auto":
+        messages.append("the atoms are taken to be dark (BF or ABF contrast); pass contrast='bright' if they are not.")
+    from atomnb.resample import to_input
+
+    positions = to_input(peaks.positions_yx, bright.shape, probability.shape[1:])
+    columns = {"y": positions[:, 0], "x": positions[:, 1], "score": peaks.score}
+    if progress:
+        progress(0.6, "refining positions")
+    if options.refine and len(positions):
+        columns |= _refined(bright, positions)
+    columns["sublattice"] = _groups(columns)
+    columns["species"] = np.full(len(positions), model.classes[1], object)
+    columns["frame"] = np.full(len(positions), frame)
+    import pandas as pd
+
+    atoms = AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
+    return _Frame(atoms, probability, _report(atoms, micrograph, options, zoom, messages))
+
+
+def _detect(bright, pixel_size, model: Model, options: Options, zoom, progress):
+    """Probability map, peaks and zoom; once more at a better zoom if the atoms lie outside the model's range."""
+    from atomnb.locate.peaks import find_peaks
+    from atomnb.segment import predict_probability
+
+    working = model.card.working
+    messages: list[str] = []
+    fixed = zoom is not None
+    if not fixed:
+        zoom, messages = choose_zoom(dominant_period(bright), pixel_size, working)
+    for _ in range(1 if fixed else 3):
+        probability = predict_probability(bright, model, zoom=zoom, progress=_scaled(progress, 0.0, 0.6))
+        peaks = find_peaks(1 - probability[0], threshold=options.threshold)
+        better = _better_zoom(peaks.positions_yx, zoom, working)
+        if better is None:
+            break
+        zoom = better
+    return probability, peaks, zoom, messages
+
+
+MIN_ATOMS_FOR_SCALE = 12
+"""Fewer atoms than this do not tell the lattice's scale."""
+
+
+def _better_zoom(positions, zoom: float, working) -> float | None:
+    """A zoom at which the atoms are the model's favourite distance apart, when they are not nearly so already."""
+    if len(positions) < MIN_ATOMS_FOR_SCALE:
+        return None
+    spacing = measure_spacing(positions)
+    low, high = working["comfortable_px"]
+    if low <= spacing <= high:
+        return None
+    return zoom * working["spacing_px"] / spacing
+
+
+def _refined(bright, positions) -> dict[str, np.ndarray]:
+    from atomnb.locate.refine import refine_positions
+
+    fit = refine_positions(bright, positions, dark=False)
+    return {
+        "y": fit.positions_yx[:, 0], "x": fit.positions_yx[:, 1], "y_err": fit.errors_yx[:, 0], "x_err": fit.errors_yx[:, 1],
+        "intensity": fit.intensity, "sigma": fit.sigma, "flags": fit.flags,
+    }  # fmt: skip
+
+
+def _groups(columns) -> np.ndarray:
+    from atomnb.locate.sublattice import group_columns
+
+    if "intensity" not in columns:
+        return np.zeros(len(columns["y"]), int)
+    positions = np.stack([columns["y"], columns["x"]], axis=1)
+    return group_columns(positions, columns["intensity"])
+
+
+def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom, messages) -> ScaleReport:
+    spacing = measure_spacing(atoms.positions_yx)
+    size = micrograph.pixel_size
+    angstrom = None if spacing is None or size is None else spacing * size
+    if not len(atoms):
+        messages = [*messages, "no atoms found: lower the threshold, or check the pixel size and the contrast."]
+    if options.known_spacing is not None:
+        messages = [*messages, *filter(None, [conflict_message(spacing, size, options.known_spacing)])]
+    return ScaleReport(spacing, angstrom, zoom, size, tuple(messages))
+
+
+def _probability(results: list[_Frame], micrograph: Micrograph, model: Model):
+    from atomnb.segment import to_image_size
+
+    if not micrograph.is_stack:
+        return to_image_size(results[0].probability, micrograph.shape)
+    import dask
+    import dask.array as da
+
+    shape = (len(model.classes), *micrograph.shape)
+    enlarge = dask.delayed(to_image_size)
+    return da.stack([da.from_delayed(enlarge(r.probability, micrograph.shape), shape, np.float32) for r in results])
+
+
+def _provenance(micrograph: Micrograph, model: Model, options: Options) -> dict[str, Any]:
+    import torch
+
+    import atomnb
+
+    digest = hashlib.blake2b(digest_size=16)
+    for pixels in micrograph.frames():
+        digest.update(np.ascontiguousarray(pixels))
+    return {
+        "atomnb": atomnb.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "model": model.card.name,
+        "model_sha256": model.card.sha256,
+        "input": micrograph.name,
+        "input_shape": list(micrograph.data.shape),
+        "input_blake2b": digest.hexdigest(),
+        "options": vars(options),
+    }
+
+
+def _warn(messages) -> None:
+    for message in messages:
+        kind = RangeWarning if "no atoms" in message else CalibrationWarning
+        warnings.warn(message, kind, stacklevel=3)
+
+
+def _part_of(progress: Progress | None, index: int, count: int) -> Progress | None:
+    return _scaled(progress, index / count, (index + 1) / count)
+
+
+def _scaled(progress: Progress | None, low: float, high: float) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda fraction, message: progress(low + (high - low) * fraction, message)

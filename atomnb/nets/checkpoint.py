@@ -1,0 +1,145 @@
+"""Models on disk: weights as safetensors, everything else as a JSON card beside them. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atomnb.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WEIGHTS_DIR = Path(__file__).with_name("weights")
+FORMAT = 1
+"""Version of the card layout; a card of another version is refused with a clear error."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, what it was trained on, how well it does, and when not to use it."""
+
+    name: str
+    summary: str
+    classes: tuple[str, ...]
+    architecture: Mapping[str, Any]
+    working: Mapping[str, Any]
+    """How images are brought to the network: `pixel_size` Å, `spacing_px`, `spacing_range_px`."""
+    trained_on: str = ""
+    ranges: Mapping[str, Any] = field(default_factory=dict)
+    accuracy: Mapping[str, Any] = field(default_factory=dict)
+    not_for: str = ""
+    recipe: str = ""
+    sha256: str = ""
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        return {k: (list(v) if isinstance(v, tuple) else v) for k, v in self.__dict__.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network ready for inference, with its card."""
+
+    net: nn.Module
+    card: ModelCard
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.card.classes
+
+
+def list_models(folder: Path | None = None) -> list[ModelCard]:
+    """Cards of the models in `folder` (default: those shipped with atomnb), by name."""
+    return [read_card(path) for path in sorted((folder or WEIGHTS_DIR).glob("*.json"))]
+
+
+def load_model(name: str | Path = "universal", *, device: str = "cpu") -> Model:
+    """A shipped model by name, or any model by the path of its `.safetensors` file.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, its card is damaged or of another version, or the weights do not fit the card.
+    """
+    import torch
+    from safetensors.torch import load
+    from safetensors import SafetensorError
+
+    from atomnb.nets.registry import create_net
+
+    weights = _weights_path(name)
+    card = read_card(weights.with_suffix(".json"))
+    content = weights.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if card.sha256 and digest != card.sha256:
+        raise ModelError(
+            f"{weights.name} does not match its card (SHA-256 {digest[:12]}…): reinstall atomnb or copy both files again."
+        )
+    net = create_net(card.architecture["name"], dict(card.architecture["options"]))
+    try:
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load(content).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{weights.name} cannot be loaded into {card.architecture['name']}: {error}") from error
+    net.eval().requires_grad_(False)
+    return Model(net.to(device=device, memory_format=torch.channels_last), card)
+
+
+def save_model(net: nn.Module, card: ModelCard, folder: Path) -> Path:
+    """Write `<name>.safetensors` (half precision) and `<name>.json`; returns the path of the weights."""
+    from dataclasses import replace
+
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        k: v.detach().cpu().half().contiguous() if v.is_floating_point() else v.cpu()
+        for k, v in net.state_dict().items()
+    }
+    content = save(state)
+    card = replace(card, sha256=hashlib.sha256(content).hexdigest())
+    path = folder / f"{card.name}.safetensors"
+    path.write_bytes(content)
+    path.with_suffix(".json").write_text(
+        json.dumps(card.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return path
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in a JSON file.
+
+    Raises
+    ------
+    ModelError
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        if values.get("format") != FORMAT:
+            raise ModelError(
+                f"{path} has card format {values.get('format')!r}, this atomnb reads {FORMAT}: update atomnb or the model."
+            )
+        values["classes"] = tuple(values["classes"])
+        return ModelCard(**values)
+    except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is not a readable model card ({error}).") from error
+
+
+def _weights_path(name: str | Path) -> Path:
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise ModelError(f"there is no model file {path}.")
+        return path
+    path = WEIGHTS_DIR / f"{name}.safetensors"
+    if not path.is_file() or path.parent != WEIGHTS_DIR:
+        known = ", ".join(sorted(p.stem for p in WEIGHTS_DIR.glob("*.safetensors")))
+        raise ModelError(
+            f"there is no model {str(name)!r}: choose one of {known}, or give the path of a .safetensors file."
+        )
+    return path

@@ -1,0 +1,43 @@
+"""The architectures by name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+
+from torch import nn
+
+from atomnb.errors import ModelError
+from atomnb.nets.unet import UNet, UNetConfig
+
+ARCHITECTURES = {"unet": (UNet, UNetConfig)}
+
+
+def create_net(name: str = "unet", options: dict | None = None) -> nn.Module:
+    """A new network with random weights.
+
+    Parameters
+    ----------
+    name : a key of `ARCHITECTURES`
+    options : fields of the architecture's config; unknown ones are an error
+
+    Raises
+    ------
+    ModelError
+    """
+    if name not in ARCHITECTURES:
+        raise ModelError(f"unknown architecture {name!r}: choose one of {sorted(ARCHITECTURES)}.")
+    net, config = ARCHITECTURES[name]
+    known = {f.name for f in fields(config)}
+    unknown = set(options or {}) - known
+    if unknown:
+        raise ModelError(f"{name} has no option {sorted(unknown)}: it knows {sorted(known)}.")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in (options or {}).items()}
+    return net(config(**values))
+
+
+def describe_net(net: nn.Module) -> dict:
+    """Name and options from which `create_net` makes the same network."""
+    for name, (kind, _) in ARCHITECTURES.items():
+        if isinstance(net, kind):
+            return {"name": name, "options": asdict(net.config)}
+    raise ModelError(f"{type(net).__name__} is not in the registry: add it to ARCHITECTURES.")

@@ -1,0 +1,51 @@
+"""An analysis on disk: table, picture, probability map and provenance, each complete or absent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from atomnb.io.atomic import atomic_path
+
+
+def save_analysis(analysis, folder: Path) -> Path:
+    """Write `atoms.csv`, `probability.tif`, `overlay.png` and `result.json` into `folder`; returns it."""
+    from atomnb.io.tables import write_atoms
+    from atomnb.viz.overlay import save_overlay
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atoms(analysis.atoms, folder / "atoms.csv")
+    _write_probability(analysis, folder / "probability.tif")
+    save_overlay(analysis, folder / "overlay.png")
+    with atomic_path(folder / "result.json") as temporary:
+        temporary.write_text(json.dumps(_result(analysis), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return folder
+
+
+def _write_probability(analysis, path: Path) -> None:
+    """A TIFF of pages (T·)C × H × W in half precision, one frame in memory at a time."""
+    import numpy as np
+    import tifffile
+
+    frames = analysis.probability if analysis.image.is_stack else [analysis.probability]
+    axes = {"axes": "CYX", "classes": list(analysis.classes)}
+    if analysis.pixel_size is not None:
+        axes["pixel_size_angstrom"] = analysis.pixel_size
+    with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=analysis.image.n_frames > 64) as tif:
+        for frame in frames:
+            tif.write(np.asarray(frame, np.float32), compression="zlib", photometric="minisblack", metadata=axes)
+
+
+def _result(analysis) -> dict:
+    scale = analysis.scale
+    return {
+        "name": analysis.image.name,
+        "atoms": len(analysis.atoms),
+        "classes": list(analysis.classes),
+        "pixel_size_angstrom": analysis.pixel_size,
+        "spacing_px": scale.spacing_px,
+        "spacing_angstrom": scale.spacing_angstrom,
+        "messages": list(analysis.messages),
+        "provenance": dict(analysis.provenance),
+    }

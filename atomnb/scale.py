@@ -1,0 +1,185 @@
+"""How large the atoms are in the image: the lattice's own ruler beside the file's, and the zoom a model needs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import fft, ndimage
+from scipy.spatial import cKDTree
+
+from atomnb.errors import CalibrationError
+from atomnb.resample import output_shape, resample
+
+MAX_SIDE = 1024
+"""Largest part of an image, in px, whose spectrum is taken; the middle of larger images stands for the whole."""
+
+SPACING_OVER_PERIOD = 0.75
+"""Typical ratio of nearest-neighbour distance to the strongest lattice-plane distance: 0.43 for Si [110] dumbbells,
+0.67 for a honeycomb, 1 for a square lattice, 1.15 for a hexagonal one."""
+
+PLAUSIBLE_SPACING = (0.9, 8.0)
+"""Å; distances between neighbouring atomic columns or molecules outside this range mean a wrong pixel size."""
+
+
+class ScaleReport(NamedTuple):
+    """What is known of an image's scale.
+
+    spacing_px : median nearest-neighbour distance in px of the image, or None when there are no neighbours
+    spacing_angstrom : the same in Å, or None when uncalibrated
+    zoom : magnification that brings the image to the model's scale
+    pixel_size : Å, or None
+    messages : what the user should know
+    """
+
+    spacing_px: float | None
+    spacing_angstrom: float | None
+    zoom: float
+    pixel_size: float | None
+    messages: tuple[str, ...] = ()
+
+
+def estimate_scale(image: np.ndarray, *, pixel_size: float | None = None, working: dict | None = None) -> ScaleReport:
+    """Lattice spacing from the image itself, beside its pixel size.
+
+    Parameters
+    ----------
+    image : (H, W), atoms bright
+    pixel_size : Å, or None when unknown
+    working : the model's scale (`model.card.working`): `pixel_size` Å and `spacing_px`
+
+    Notes
+    -----
+    The strongest Bragg peak gives a plane distance, smoothing at that scale gives maxima, and their median
+    nearest-neighbour distance is the spacing. `analyze` measures it again on the atoms it finds.
+    """
+    working = working or {"pixel_size": 0.2, "spacing_px": 9.0, "spacing_range_px": (5.3, 20.0)}
+    period = dominant_period(image)
+    spacing = None if period is None else _spacing_of_maxima(image, period)
+    zoom, messages = choose_zoom(period, pixel_size, working)
+    angstrom = None if spacing is None or pixel_size is None else spacing * pixel_size
+    return ScaleReport(spacing, angstrom, zoom, pixel_size, tuple(messages))
+
+
+def choose_zoom(period: float | None, pixel_size: float | None, working: dict) -> tuple[float, list[str]]:
+    """The magnification to start from, and what to tell the user.
+
+    Parameters
+    ----------
+    period : px, from `dominant_period`, or None
+    pixel_size : Å, or None
+    """
+    from_image = None if period is None else working["spacing_px"] / (SPACING_OVER_PERIOD * period)
+    if pixel_size is None:
+        if from_image is None:
+            return 1.0, ["no lattice and no pixel size: the image is analysed as it is; pass pixel_size in Å."]
+        return from_image, [
+            "no pixel size: distances are in pixels. Pass pixel_size in Å, or calibrate by a known spacing."
+        ]
+    from_file = pixel_size / working["pixel_size"]
+    if from_image is None:
+        return from_file, []
+    low, high = PLAUSIBLE_SPACING
+    if not low < period * pixel_size < 1.5 * high:
+        return from_image, [
+            f"the pixel size ({pixel_size:.4g} Å) puts the lattice planes {period * pixel_size:.3g} Å apart, which no crystal "
+            "has: the image's own scale is used. Check the unit, or calibrate by a known spacing."
+        ]
+    return from_file, []
+
+
+def dominant_period(image: np.ndarray) -> float | None:
+    """Distance in px of the lattice planes with the strongest Bragg peak, or None when none stands out."""
+    pixels = _middle(np.asarray(image, np.float32))
+    power, frequency = _power_spectrum(pixels)
+    floor = _ring_median(power, frequency)
+    usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < 0.45)
+    peak = power == ndimage.maximum_filter(power, size=5)
+    contrast = np.where(usable & peak, power / floor, 0)
+    if contrast.max() < 16:
+        return None
+    strong = np.where(contrast > 16, power * frequency, 0)  # tilts against slow changes of the background
+    return float(1 / frequency.flat[np.argmax(strong)])
+
+
+def measure_spacing(positions_yx: np.ndarray) -> float | None:
+    """Median nearest-neighbour distance of positions (N, 2), in their unit; None for fewer than two."""
+    if len(positions_yx) < 2:
+        return None
+    return float(np.median(cKDTree(positions_yx).query(positions_yx, k=2)[0][:, 1]))
+
+
+def pixel_size_from_spacing(spacing_px: float, known_angstrom: float) -> float:
+    """Pixel size in Å from a spacing measured in px and known in Å.
+
+    Raises
+    ------
+    CalibrationError
+    """
+    if not (np.isfinite([spacing_px, known_angstrom]).all() and min(spacing_px, known_angstrom) > 0):
+        raise CalibrationError(f"both lengths must be positive, got {spacing_px!r} px and {known_angstrom!r} Å.")
+    return known_angstrom / spacing_px
+
+
+def pixel_size_from_points(first_yx, second_yx, distance_angstrom: float) -> float:
+    """Pixel size in Å from two points (y, x) in px a known distance apart.
+
+    Raises
+    ------
+    CalibrationError
+    """
+    return pixel_size_from_spacing(float(np.hypot(*np.subtract(first_yx, second_yx))), distance_angstrom)
+
+
+def conflict_message(spacing_px: float | None, pixel_size: float | None, known_angstrom: float) -> str | None:
+    """A warning when the file's pixel size and a known nearest-neighbour distance differ by more than 3 %."""
+    if spacing_px is None or pixel_size is None:
+        return None
+    ratio = spacing_px * pixel_size / known_angstrom
+    if abs(ratio - 1) < 0.03:
+        return None
+    return (
+        f"the atoms are {spacing_px * pixel_size:.3f} Å apart by the pixel size, {abs(ratio - 1):.0%} "
+        f"{'more' if ratio > 1 else 'less'} than the known {known_angstrom:.3f} Å: calibrate with pixel_size="
+        f"{known_angstrom / spacing_px:.5g} if the material is right."
+    )
+
+
+def _middle(pixels: np.ndarray) -> np.ndarray:
+    cut = [slice((n - min(n, MAX_SIDE)) // 2, (n + min(n, MAX_SIDE)) // 2) for n in pixels.shape]
+    return pixels[tuple(cut)]
+
+
+def _power_spectrum(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Power (half plane) of the windowed, flattened image, smoothed over neighbouring frequencies; and |frequency| per px."""
+    limit = np.percentile(pixels, [0.1, 99.9])
+    flat = np.clip(pixels, *limit)
+    flat = flat - ndimage.uniform_filter(flat, size=max(8, min(pixels.shape) // 8))
+    window = np.hanning(pixels.shape[0])[:, None] * np.hanning(pixels.shape[1])[None]
+    power = np.abs(fft.rfft2(flat * window.astype(np.float32))) ** 2
+    frequency = np.hypot(fft.fftfreq(pixels.shape[0])[:, None], fft.rfftfreq(pixels.shape[1])[None])
+    return ndimage.uniform_filter(power, size=3, mode="wrap"), frequency
+
+
+def _ring_median(power: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """Median power of the ring each frequency lies in, as a map."""
+    n = max(8, min(power.shape) // 6)
+    ring = np.minimum((frequency * 2 * n).astype(int), n - 1)
+    order = np.argsort(ring, axis=None, kind="stable")
+    edges = np.searchsorted(ring.flat[order], np.arange(n + 1))
+    values = power.flat[order]
+    medians = np.array(
+        [np.median(values[a:b]) if b > a else np.inf for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    )
+    return medians[ring] + 1e-30
+
+
+def _spacing_of_maxima(image: np.ndarray, period: float) -> float | None:
+    pixels = _middle(np.asarray(image, np.float32))
+    zoom = min(1.0, 8.0 / period)
+    small = resample(pixels, output_shape(pixels.shape, zoom))
+    smooth = ndimage.gaussian_filter(small, 0.16 * period * zoom)
+    smooth -= ndimage.gaussian_filter(small, 0.8 * period * zoom)
+    top = (smooth == ndimage.maximum_filter(smooth, size=3)) & (smooth > 0.5 * smooth.std())
+    spacing = measure_spacing(np.argwhere(top))
+    return None if spacing is None else spacing / zoom

@@ -1,0 +1,43 @@
+"""The recipe of the universal model, as one command: `python -m atomnb.train --run runs/universal`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from atomnb.nets.registry import create_net
+from atomnb.simulate.scene import SceneConfig
+from atomnb.train.loop import TrainConfig, fit
+from atomnb.train.patches import stream_batches
+
+
+def main() -> None:
+    """Train, printing a line every 50 steps; run again with the same folder to go on after an interruption."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, default=Path("runs/universal"), help="folder of checkpoints")
+    parser.add_argument("--steps", type=int, default=TrainConfig.steps)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config, scenes = TrainConfig(steps=options.steps), SceneConfig()
+
+    def batches(start: int):
+        return stream_batches(scenes, batch_size=config.batch_size, seed=config.seed, start=start)
+
+    def report(record: dict) -> None:
+        print(
+            "step {step:6d}  loss {loss:.5f}  rate {learning_rate:.5f}  {images_per_second:.0f} images/s".format(
+                **record
+            ),
+            flush=True,
+        )
+
+    fit(create_net("unet"), batches, config=config, run_dir=options.run, device=options.device, on_log=report)
+
+
+if __name__ == "__main__":
+    main()

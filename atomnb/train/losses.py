@@ -1,0 +1,27 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of class probabilities with soft labels, averaged over the weighted pixels.
+
+    A proper score: at its minimum the probability in a pixel is the expected label, so that the probability summed
+    over a blob counts atoms and stays calibrated where noise leaves their place or presence in doubt.
+
+    Parameters
+    ----------
+    logits : (B, C, H, W)
+    labels : (B, C, H, W), summing to 1 over the classes
+    weights : (B, H, W); 0 where the truth cannot be told
+    """
+    loss = -(labels * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
+    return (loss * weights).sum() / weights.sum().clamp(min=1)
+
+
+def two_class_labels(heatmap: torch.Tensor) -> torch.Tensor:
+    """Soft labels (B, 2, H, W), background first, from a heat map (B, H, W) of columns."""
+    return torch.stack([1 - heatmap, heatmap], dim=1)

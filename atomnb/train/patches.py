@@ -1,0 +1,48 @@
+"""An endless, reproducible stream of labelled batches: batch number i is the same in every run and after every resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from atomnb.simulate.scene import Batch, SceneConfig, random_batch
+
+USES_PER_BATCH = 2
+"""How often a simulated batch is shown, each time mirrored another way: simulating costs about as much as a step."""
+
+
+class SceneStream(IterableDataset):
+    """Batches `start`, `start + 1`, … of the stream that `seed` and `config` define."""
+
+    def __init__(self, config: SceneConfig, *, batch_size: int, seed: int, start: int = 0):
+        self.config, self.batch_size, self.seed, self.start = config, batch_size, seed, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        torch.set_num_threads(1)
+        index, drawn, batch = self.start, None, None
+        while True:
+            number, use = divmod(index, USES_PER_BATCH)
+            if number != drawn:
+                batch = random_batch(np.random.default_rng([self.seed, number]), self.batch_size, self.config)
+                drawn = number
+            yield mirrored(batch, flip_y=bool(use % 2), flip_x=bool(number % 2) != bool(use % 2))
+            index += 1
+
+
+def mirrored(batch: Batch, *, flip_y: bool, flip_x: bool) -> Batch:
+    """The batch mirrored along its rows or columns; never transposed, because scan noise knows the fast axis."""
+    axes = [axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip]
+    return Batch(*(torch.flip(part, axes) if axes else part for part in batch))
+
+
+def stream_batches(
+    config: SceneConfig, *, batch_size: int, seed: int, start: int = 0, workers: int = 1
+) -> Iterator[Batch]:
+    """The stream, simulated in `workers` background processes (0 = in this one; more than one keeps no order)."""
+    stream = SceneStream(config, batch_size=batch_size, seed=seed, start=start)
+    if workers == 0:
+        return iter(stream)
+    return iter(DataLoader(stream, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4))
