@@ -20,7 +20,7 @@ SUMMARY = "summary.csv"
 """Name of the table over all results of an output folder."""
 
 RESULT = "result.json"
-"""The file by which a folder is known to hold a result of atomnb."""
+"""The file by which a folder is known to hold a result of atomnb; `Analysis.save` writes it last."""
 
 SKIPPED_ENDINGS = frozenset({".emi"})
 """Endings not taken from a folder: an .emi describes the .ser files beside it, which hold the images."""
@@ -224,9 +224,7 @@ def _output_folder(out_dir: str | Path) -> Path:
     except FileExistsError:
         raise AtomnbError(f"the output folder {path} is a file: choose another name.") from None
     except OSError as error:
-        raise AtomnbError(
-            f"cannot make the output folder {path} ({error.strerror}): choose another."
-        ) from error
+        raise AtomnbError(f"cannot make the output folder {path} ({error.strerror}): choose another.") from error
     return path
 
 

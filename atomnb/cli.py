@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import warnings
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ FILE_APP = "find_atoms"
 
 DEBUG = "--debug"
 
+_debug: ContextVar[bool] = ContextVar("debug", default=False)
+
 
 class _FileOrCommand(TyperGroup):
     """A first word that is no command is a file to open."""
@@ -31,9 +34,7 @@ class _FileOrCommand(TyperGroup):
     def resolve_command(self, ctx, args):
         if args and args[0] not in self.commands:
             if not Path(args[0]).exists():
-                raise AtomnbError(
-                    f"there is no file {args[0]!r} and no such command{_did_you_mean(args[0])}."
-                )
+                raise AtomnbError(f"there is no file {args[0]!r} and no such command{_did_you_mean(args[0])}.")
             args = ["open", *args]
         return super().resolve_command(ctx, args)
 
@@ -193,6 +194,8 @@ def analyze(
         typer.echo(f"{len(bad)} of {len(rows)} files gave no new result:", err=True)
         for row in bad:
             typer.echo(f"  {row.file}: {row.error}", err=True)
+            if _debug.get() and row.traceback:
+                typer.echo(row.traceback, err=True)
         raise typer.Exit(1)
 
 
@@ -212,9 +215,7 @@ def models(
         width = max((len(card["name"]) for card in cards), default=0)
         for card in cards:
             typer.echo(f"{card['name']:{width}}  {card['summary']}")
-        typer.echo(
-            "\n`atomnb models NAME` prints the whole card: training data, accuracy, when not to use it."
-        )
+        typer.echo("\n`atomnb models NAME` prints the whole card: training data, accuracy, when not to use it.")
         return
     # Only a name that is not in the list, perhaps a file of weights, is worth the seconds torch takes.
     card = next((c for c in cards if c["name"] == name), None) or atomnb.load_model(name).card.to_dict()
@@ -237,6 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; an error is one line with its remedy and exit status 1."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in words
+    _debug.set(debug)
     try:
         with warnings.catch_warnings():
             if not debug:
