@@ -32,11 +32,14 @@ CHUNK = 2048
 WINDOW_SIGMAS = 3.5
 """Radius of the fitting window: 98 % of the information on the position lies inside."""
 
-LOW_SIGNAL_SHARE = 0.1
+LOW_SIGNAL_SHARE = 0.08
 """Above this error, in nearest-neighbour distances, an unbiased fit would only scatter the position."""
 
 _OVERLAP_SIGMAS = 4.2
 _MAX_NEIGHBOURS = 14
+_SECOND_ORDER = 3.5
+_STILL = 0.03
+"""A step below this share of the standard error is the last."""
 _Y, _X, _A, _S, _B = range(5)
 
 
@@ -78,7 +81,7 @@ def refine_positions(
     sigma : float, optional
         Typical standard deviation of a column, px; estimated from the image if None.
     max_move : float, optional
-        Largest move that is believed, px; by default 2 σ, and at most 0.45 nearest-neighbour distances.
+        Largest move that is believed, px; by default 3 σ, and at most 0.45 nearest-neighbour distances.
     noise : NoiseModel, optional
         Gain, offset and read noise; estimated from the image and the residuals of the fit if None.
     dark : bool, optional
@@ -114,11 +117,14 @@ def refine_positions(
     sign = -1.0 if (profile[0] < np.median(profile) if dark is None else dark) else 1.0
     fit = _Fit.begin(pixels, start, first, sign, sigma or _half_width(sign * profile), spacing)
     fit.begin_linear()
-    fit.sweep(4, prior=0.3)
+    for _ in range(4):
+        fit.sweep(4)
+        if fit.settle_width(sigma) < 0.01:
+            break
+    fit.sweep(max(iterations - 9, 4), learn_noise=not known)
     fit.settle_width(sigma)
-    fit.sweep(max(iterations - 7, 3), prior=0.1, learn_noise=not known)
     model = first if known else fit.relearn_noise(first)
-    fit.sweep(3, prior=0.1, finish=True)
+    fit.sweep(5, finish=True)
     return fit.result(model, max_move)
 
 
@@ -150,11 +156,13 @@ class _Fit:
     clip: float
     order: np.ndarray
     fisher: np.ndarray
+    score: np.ndarray
     step: np.ndarray
     excess: np.ndarray
     excess_error: np.ndarray
     neighbours: np.ndarray | None = None
     samples: list | None = None
+    scatter: float = 0.1
 
     @classmethod
     def begin(cls, pixels, start, noise, sign, sigma, spacing) -> _Fit:
@@ -172,7 +180,7 @@ class _Fit:
         order = np.lexsort((start[:, 1], np.floor(start[:, 0] / band)))
         return cls(
             pixels, work, noise.offset, scale, line, start, theta, spacing, float(sigma), level, order,
-            np.zeros((n, 5, 5), np.float32), np.full(n, np.inf), np.ones(n), np.ones(n),
+            np.zeros((n, 5, 5), np.float32), np.zeros((n, 5), np.float32), np.full(n, np.inf), np.ones(n), np.ones(n),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -180,9 +188,9 @@ class _Fit:
 
     @property
     def radius(self) -> np.ndarray:
-        """Window radius of each atom (N,), px: the information, but not the core of the next column."""
+        """Window radius of each atom (N,), px: where its information lies, not far beyond the next column."""
         s = self.theta[:-1, _S]
-        return np.minimum(WINDOW_SIGMAS * s, np.maximum(2.3 * s, 0.85 * self.spacing))
+        return np.minimum(WINDOW_SIGMAS * s, np.maximum(2.3 * s, 1.1 * self.spacing))
 
     def chunks(self):
         return np.array_split(self.order, max(1, -(-len(self) // CHUNK)))
@@ -205,9 +213,8 @@ class _Fit:
             self.theta[index, _B] = mean_d - self.theta[index, _A] * mean_g
         self.theta[-1, _S] = self.width
 
-    def sweep(self, steps: int, *, prior: float, learn_noise: bool = False, finish: bool = False) -> None:
+    def sweep(self, steps: int, *, learn_noise: bool = False, finish: bool = False) -> None:
         """Improve all atoms, chunk after chunk, each against the newest model of its neighbours."""
-        self._find_neighbours()
         self.samples = [] if learn_noise else None
         for index in self.chunks():
             window = self._window(index)
@@ -217,19 +224,48 @@ class _Fit:
                     part, rows = window, index
                 else:
                     part, rows = window.take(alive), index[alive]
-                self._advance(part, rows, prior)
-                alive[alive] = self.step[rows] > 0.02
+                self._advance(part, rows)
+                alive[alive] = self.step[rows] > _STILL
                 if not alive.any():
                     break
             if learn_noise:
                 self._sample_residuals(window, index)
             if finish:
-                self._measure(window, index, prior)
+                self._measure(window, index)
 
-    def settle_width(self, sigma: float | None) -> None:
-        """The common width around which each column's own is sought: the median of what was found."""
-        if sigma is None:
-            self.width = float(np.median(self.theta[:-1, _S]))
+    def settle_width(self, sigma: float | None) -> float:
+        """Set the common width, around which each column's own is sought, and how far the columns scatter about it.
+
+        Empirical Bayes: a column's own width counts as far as the image tells it apart from the others. Returns
+        the relative change of the common width.
+        """
+        log_width = np.log(self.theta[:-1, _S] / self.width)
+        precision = 1 / self.scatter**2
+        covariance = np.diagonal(_invert(self.fisher.astype(float)), axis1=1, axis2=2)
+        information = np.maximum(np.nan_to_num(1 / covariance[:, _S]) - precision, 1e-3)
+        # a fitted position follows the noise, which makes the column look narrower by its own variance
+        narrowed = np.log1p(np.clip(np.nan_to_num(covariance[:, :2].mean(1)), 0, 0.3)) / 2
+        if np.median(information) > 25:
+            # what the data alone would have said, without the pull of the common width
+            free = np.clip(log_width * (1 + precision / information), -1, 1)
+            centre = _weighted_median(free + narrowed, information)
+            spread = _weighted_median(np.abs(free + narrowed - centre), information) * 1.4826
+            excess = spread**2 - 1 / np.median(information)
+        else:
+            # too faint one by one: one step of scoring for the sum of all columns
+            fisher = self.fisher.sum(0, dtype=float)
+            fisher[_S, _S] -= precision * len(self)
+            move = _solve_matrix(fisher[None], self.score.sum(0, dtype=float)[None, :, None])[0, _S, 0]
+            centre, excess = move + float(np.median(narrowed)) + float(log_width.mean()), 0.03**2
+        self.scatter = float(np.sqrt(np.clip(excess, 0.02**2, 0.15**2)))
+        if sigma is not None:
+            return 0.0
+        change = float(np.clip(centre, -0.5, 0.5))
+        self.width *= np.exp(change)
+        self.theta[-1, _S] = self.width
+        if abs(change) > 0.01:
+            self._find_neighbours()
+        return abs(change)
 
     def relearn_noise(self, first: NoiseModel) -> NoiseModel:
         """Noise line of the residuals of the fit, where neither lattice nor shape is mistaken for noise."""
@@ -254,12 +290,15 @@ class _Fit:
     def result(self, noise: NoiseModel, max_move: float | None) -> Refined:
         theta = self.theta[:-1]
         flags = np.zeros(len(self), np.int64)
-        variance, overlap = self._covariance()
-        factor = _shrunk(self.excess, self.excess_error)
+        variance, height_variance, overlap = self._covariance()
+        factor = _shrunk(self.excess, self.excess_error) * self._believed_height(height_variance)
+        # next order of the maximum-likelihood error: a fit that wanders by a good part of σ does so in a
+        # likelihood that is no parabola, and finds too high a column (factor from the simulated columns)
+        wander = np.minimum(variance.mean(1) / self.theta[:-1, _S] ** 2, 0.2)
         with np.errstate(invalid="ignore"):
-            errors = np.sqrt(variance * factor[:, None])
+            errors = np.sqrt(variance * (factor * (1 + _SECOND_ORDER * wander))[:, None])
         moved = np.hypot(*(theta[:, :2] - self.start).T)
-        limit = np.minimum(2 * theta[:, _S], 0.45 * self.spacing) if max_move is None else max_move
+        limit = np.minimum(3 * theta[:, _S], 0.45 * self.spacing) if max_move is None else max_move
         bad = ~np.isfinite(errors).all(1)
         errors = np.where(np.isfinite(errors), errors, self.spacing[:, None] / 2)
         low = errors.max(1) > LOW_SIGNAL_SHARE * self.spacing
@@ -275,9 +314,7 @@ class _Fit:
         positions = np.where(kept[:, None], self.start, theta[:, :2])
         width = np.sqrt(np.maximum(theta[:, _S] ** 2 - 1 / 12, 0.01))
         intensity = 2 * np.pi * theta[:, _A] * theta[:, _S] ** 2 * abs(self.scale)
-        return Refined(
-            positions, errors, intensity, width, theta[:, _B] * self.scale + self.zero, flags, noise
-        )
+        return Refined(positions, errors, intensity, width, theta[:, _B] * self.scale + self.zero, flags, noise)
 
     def _find_neighbours(self) -> None:
         """Indices (N, K) of the columns that reach into each window; `len(self)` stands for none."""
@@ -325,16 +362,18 @@ class _Fit:
         model += self.theta[index, _B].astype(np.float32)[:, None, None]
         return gy, gx, model, self._weights(model, window, index)
 
-    def _advance(self, window, index, prior: float) -> None:
+    def _advance(self, window, index) -> None:
         """One damped step of Fisher scoring for the atoms `index`."""
         gy, gx, model, weight = self._evaluate(window, index)
         fisher, score = _moments(window, self.theta[index], gy, gx, weight, weight * (window.data - model))
         amp = self.theta[index, _A]
         fisher *= (amp**2)[:, None, None]
         score *= amp[:, None]
-        fisher[:, _S, _S] += 1 / prior**2
-        score[:, _S] -= np.log(self.theta[index, _S] / self.width) / prior**2
-        move = _solve(fisher, score) * self._damping(index)[:, None]
+        self.score[index] = score
+        fisher[:, _S, _S] += 1 / self.scatter**2
+        score[:, _S] -= np.log(self.theta[index, _S] / self.width) / self.scatter**2
+        self.fisher[index] = fisher
+        move = _solve_matrix(fisher, score[:, :, None])[:, :, 0] * self._damping(index)[:, None]
         self._apply(index, move, fisher)
 
     def _damping(self, index) -> np.ndarray:
@@ -375,13 +414,13 @@ class _Fit:
         whole = _correlate3(inside.astype(np.float32), np.ones(3, np.float32)) > 8.5
         self.samples.append((mean[whole], residual[whole] ** 2))
 
-    def _measure(self, window, index, prior: float) -> None:
+    def _measure(self, window, index) -> None:
         """Fisher matrix of each atom, and the variance of its residual against the expected one."""
         gy, gx, model, weight = self._evaluate(window, index)
         residual = window.data - model
         fisher, _ = _moments(window, self.theta[index], gy, gx, weight, weight * residual)
         fisher *= (self.theta[index, _A] ** 2)[:, None, None]
-        fisher[:, _S, _S] += 1 / prior**2
+        fisher[:, _S, _S] += 1 / self.scatter**2
         self.fisher[index] = fisher
         expected = np.where(weight > 0, 1 / np.maximum(weight, 1e-12), 0)
         share = window.mask * np.maximum(gy[:, :, None] * gx[:, None, :], 0.02)
@@ -404,15 +443,31 @@ class _Fit:
             for a in range(0, len(pairs_i), CHUNK):
                 i, j = pairs_i[a : a + CHUNK], pairs_j[a : a + CHUNK]
                 block = self._coupling(i, j)
-                lost = block @ _solve_matrix(own[j], block.transpose(0, 2, 1))
+                block = block[:, :, :3]
+                lost = block @ _solve_matrix(own[j][:, :3, :3], block.transpose(0, 2, 1))
                 np.subtract.at(joint, i, lost)
                 near = np.abs(block[:, :2, :2]).max((1, 2)) ** 2
                 strong = near > 0.02 * own[i][:, _Y, _Y] * own[j][:, _Y, _Y]
                 overlap[i[strong]] = True
         covariance = _invert(joint)
         scale = self.theta[:-1, _S, None] ** 2
-        variance = np.diagonal(covariance, axis1=1, axis2=2)[:, :2] * scale
-        return np.where(variance > 0, variance, np.nan), overlap
+        diagonal = np.diagonal(covariance, axis1=1, axis2=2)
+        return diagonal[:, :2] * scale, diagonal[:, _A], overlap
+
+    def _believed_height(self, variance) -> np.ndarray:
+        """Factor on the position variance for an amplitude that is itself uncertain (relative `variance`).
+
+        A column that came out bright by chance would claim too small an error, and one that came out faint too
+        large a one: the amplitudes are drawn to their median as far as their scatter is only chance.
+        """
+        height = self.theta[:-1, _A]
+        error = height * np.sqrt(np.where(np.isfinite(variance), variance, 1))
+        believed = _shrunk(height, error)
+        slope, intercept = self.line
+        ground = np.abs(slope * self.theta[:-1, _B] + intercept)
+        # the variance goes as 1/A on an empty ground, as 1/A² on a bright one
+        power = 1 + ground / (ground + np.abs(slope) * height + 1e-9)
+        return (height / np.maximum(believed, 0.1 * height)) ** power
 
     def _pairs(self, index):
         """Pairs (i, j) of columns near enough to share information, i in `index`."""
@@ -428,9 +483,7 @@ class _Fit:
         jy, jx = window.profiles(self.theta[j])
         own = [_basis(g, r) for g, r in zip((gy, gx), window.offsets(self.theta[i]), strict=True)]
         other = [_basis(g, r)[:, :3] for g, r in zip((jy, jx), window.offsets(self.theta[j]), strict=True)]
-        vy, vx = (
-            (a[:, :, None] * b[:, None]).reshape(len(i), 12, -1) for a, b in zip(own, other, strict=True)
-        )
+        vy, vx = ((a[:, :, None] * b[:, None]).reshape(len(i), 12, -1) for a, b in zip(own, other, strict=True))
         moments = np.matmul(np.matmul(vy, weight), vx.transpose(0, 2, 1)).reshape(-1, 4, 3, 4, 3)
         block = np.zeros((len(i), 5, 5))
         for p, terms_p in enumerate(_TERMS):
@@ -502,7 +555,13 @@ _TERMS = (((1, 0),), ((0, 1),), ((0, 0),), ((2, 0), (0, 2)), ((3, 3),))
 
 
 def _basis(g, r):
-    return np.stack([g, g * r, g * r * r, np.ones_like(g)], 1)
+    """g·rᵏ for k = 0…2, and 1: (n, 4, W)."""
+    out = np.empty((len(g), 4, g.shape[1]), np.float32)
+    out[:, 0] = g
+    np.multiply(g, r, out=out[:, 1])
+    np.multiply(out[:, 1], r, out=out[:, 2])
+    out[:, 3] = 1
+    return out
 
 
 def _moments(window, theta, gy, gx, weight, pull):
@@ -531,12 +590,11 @@ def _moments(window, theta, gy, gx, weight, pull):
 
 def _squares(g, r):
     """g²rᵏ for k = 0…4, g·rᵏ for k = 0…2, and 1: (n, 9, W)."""
-    gr, grr = g * r, g * r * r
-    return np.stack([g * g, g * gr, gr * gr, gr * grr, grr * grr, g, gr, grr, np.ones_like(g)], 1)
-
-
-def _solve(fisher, score) -> np.ndarray:
-    return _solve_matrix(fisher, score[:, :, None])[:, :, 0]
+    out = np.empty((len(g), 9, g.shape[1]), np.float32)
+    out[:, 5:] = _basis(g, r)
+    for k, (a, b) in enumerate(((5, 5), (5, 6), (6, 6), (6, 7), (7, 7))):
+        np.multiply(out[:, a], out[:, b], out=out[:, k])
+    return out
 
 
 def _solve_matrix(fisher, right) -> np.ndarray:
@@ -551,10 +609,12 @@ def _invert(fisher) -> np.ndarray:
     diagonal = np.diagonal(fisher, axis1=1, axis2=2)
     good = (diagonal > 0).all(1)
     scale = 1 / np.sqrt(np.where(good[:, None], diagonal, 1))
-    scaled = np.where(good[:, None, None], fisher * scale[:, :, None] * scale[:, None, :], np.eye(5))
-    lowest = np.linalg.eigvalsh(scaled)[:, 0]
-    good &= lowest > 1e-6
-    inverse = np.linalg.inv(np.where(good[:, None, None], scaled, np.eye(5)))
+    scaled = fisher * scale[:, :, None] * scale[:, None, :] + 1e-9 * np.eye(5)
+    scaled[~good] = np.eye(5)
+    inverse = np.linalg.inv(scaled)
+    # the inverse of a positive matrix with unit diagonal has nothing below 1 on its own diagonal
+    variance = np.diagonal(inverse, axis1=1, axis2=2)
+    good &= ((variance > 1 - 1e-6) & (variance < 1e7)).all(1)
     inverse *= scale[:, :, None] * scale[:, None, :]
     inverse[~good] = np.nan
     return inverse
@@ -566,6 +626,12 @@ def _shrunk(ratio, error) -> np.ndarray:
     spread = (1.4826 * float(np.median(np.abs(ratio - centre)))) ** 2
     chance = np.minimum(1, error**2 / max(spread, 1e-12))
     return np.maximum(centre + (1 - chance) * (ratio - centre), 0.3 * centre + 1e-9)
+
+
+def _weighted_median(values, weights) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def _correlate3(stack, kernel):
@@ -603,14 +669,10 @@ def _half_width(profile) -> float:
 
 def _check(pixels, start) -> None:
     if pixels.ndim != 2:
-        raise AtomnbError(
-            f"image must be one frame (H, W), got shape {pixels.shape}: pass the frames one by one."
-        )
+        raise AtomnbError(f"image must be one frame (H, W), got shape {pixels.shape}: pass the frames one by one.")
     if not np.isfinite(start).all():
         raise AtomnbError("positions_yx holds NaN or infinite values: drop those rows first.")
     if len(start):
         inside = ((start >= -0.5) & (start <= np.array(pixels.shape) - 0.5)).all()
         if not inside:
-            raise AtomnbError(
-                f"positions_yx must lie inside the image of {pixels.shape} px, in the order y, x."
-            )
+            raise AtomnbError(f"positions_yx must lie inside the image of {pixels.shape} px, in the order y, x.")
