@@ -61,9 +61,7 @@ def as_text(checks: Iterable[Check]) -> str:
     lines = []
     for topic in dict.fromkeys(c.topic for c in checks):
         lines.append(topic)
-        lines += [
-            f"{signs[c.status]:9} {c.name:{width}}  {c.found}".rstrip() for c in checks if c.topic == topic
-        ]
+        lines += [f"{signs[c.status]:9} {c.name:{width}}  {c.found}".rstrip() for c in checks if c.topic == topic]
     problems = [c for c in checks if c.status == PROBLEM]
     lines.append("")
     if not problems:

@@ -20,6 +20,7 @@ LAYERS = (
 
 CONVENIENCES = {
     ("data", "io"),  # Micrograph.to_hyperspy, AtomTable.save
+    ("data", "simulate"),  # samples that are simulated when asked for
     ("locate", "report"),  # Analysis.save
 }
 """Upward imports allowed inside functions: methods that spare the user an import."""
