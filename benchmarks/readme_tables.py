@@ -34,9 +34,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
     opened = re.findall(r"<!-- table:([\w.-]+) -->", text)
     closed = [match["name"] for match in _MARKED.finditer(text)]
     if opened != closed or text.count("<!-- /table -->") != len(closed):
-        raise ValueError(
-            f"each table marker needs its own <!-- /table -->; opened {opened}, closed {closed}."
-        )
+        raise ValueError(f"each table marker needs its own <!-- /table -->; opened {opened}, closed {closed}.")
 
     def body(match: re.Match) -> str:
         name = match["name"]
@@ -90,9 +88,7 @@ def main() -> int:
     if fresh == text:
         return 0
     if check:
-        print(
-            "README's tables differ from benchmarks/results: run benchmarks/readme_tables.py", file=sys.stderr
-        )
+        print("README's tables differ from benchmarks/results: run benchmarks/readme_tables.py", file=sys.stderr)
         return 1
     temporary = README.with_suffix(".tmp")
     temporary.write_text(fresh, encoding="utf-8")
