@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -82,8 +83,8 @@ def choose_zoom(period: float | None, pixel_size: float | None, working: dict) -
     low, high = PLAUSIBLE_SPACING
     if not low < period * pixel_size < 1.5 * high:
         return from_image, [
-            f"the pixel size ({pixel_size:.4g} Å) puts the lattice planes {period * pixel_size:.3g} Å apart, which no crystal "
-            "has: the image's own scale is used. Check the unit, or calibrate by a known spacing."
+            f"the pixel size ({pixel_size:.4g} Å) puts the lattice planes {period * pixel_size:.3g} Å apart, which "
+            "no crystal has: the image's own scale is used. Check the unit, or calibrate by a known spacing."
         ]
     return from_file, []
 
@@ -151,7 +152,7 @@ def _middle(pixels: np.ndarray) -> np.ndarray:
 
 
 def _power_spectrum(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Power (half plane) of the windowed, flattened image, smoothed over neighbouring frequencies; and |frequency| per px."""
+    """Power (half plane) of the windowed, flattened image, smoothed; and |frequency| in cycles per px."""
     limit = np.percentile(pixels, [0.1, 99.9])
     flat = np.clip(pixels, *limit)
     flat = flat - ndimage.uniform_filter(flat, size=max(8, min(pixels.shape) // 8))
@@ -169,7 +170,7 @@ def _ring_median(power: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     edges = np.searchsorted(ring.flat[order], np.arange(n + 1))
     values = power.flat[order]
     medians = np.array(
-        [np.median(values[a:b]) if b > a else np.inf for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        [np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(edges)]
     )
     return medians[ring] + 1e-30
 

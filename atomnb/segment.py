@@ -1,4 +1,4 @@
-"""Class probabilities for every pixel: resampled to the network's scale, tiled, and brought back to the image's size."""
+"""Class probabilities for every pixel: resampled to the network's scale, tiled, brought back to the image's size."""
 
 from __future__ import annotations
 

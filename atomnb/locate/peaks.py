@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from atomnb.simulate.scene import LABEL_SIGMA
+from atomnb.simulate.render import LABEL_SIGMA
 
 REACH = 2 * LABEL_SIGMA
 """Radius, in px of the network's scale, over which the probability of one atom is gathered."""

@@ -207,9 +207,14 @@ def _refined(bright, positions) -> dict[str, np.ndarray]:
 
     fit = refine_positions(bright, positions, dark=False)
     return {
-        "y": fit.positions_yx[:, 0], "x": fit.positions_yx[:, 1], "y_err": fit.errors_yx[:, 0], "x_err": fit.errors_yx[:, 1],
-        "intensity": fit.intensity, "sigma": fit.sigma, "flags": fit.flags,
-    }  # fmt: skip
+        "y": fit.positions_yx[:, 0],
+        "x": fit.positions_yx[:, 1],
+        "y_err": fit.errors_yx[:, 0],
+        "x_err": fit.errors_yx[:, 1],
+        "intensity": fit.intensity,
+        "sigma": fit.sigma,
+        "flags": fit.flags,
+    }
 
 
 def _groups(columns) -> np.ndarray:

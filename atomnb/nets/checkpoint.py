@@ -67,8 +67,8 @@ def load_model(name: str | Path = "universal", *, device: str = "cpu") -> Model:
         If there is no such model, its card is damaged or of another version, or the weights do not fit the card.
     """
     import torch
-    from safetensors.torch import load
     from safetensors import SafetensorError
+    from safetensors.torch import load
 
     from atomnb.nets.registry import create_net
 
@@ -78,7 +78,7 @@ def load_model(name: str | Path = "universal", *, device: str = "cpu") -> Model:
     digest = hashlib.sha256(content).hexdigest()
     if card.sha256 and digest != card.sha256:
         raise ModelError(
-            f"{weights.name} does not match its card (SHA-256 {digest[:12]}…): reinstall atomnb or copy both files again."
+            f"{weights.name} does not match its card (SHA-256 {digest[:12]}…): copy both files again."
         )
     net = create_net(card.architecture["name"], dict(card.architecture["options"]))
     try:
@@ -122,7 +122,7 @@ def read_card(path: Path) -> ModelCard:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         if values.get("format") != FORMAT:
             raise ModelError(
-                f"{path} has card format {values.get('format')!r}, this atomnb reads {FORMAT}: update atomnb or the model."
+                f"{path} has card format {values.get('format')!r}, not {FORMAT}: update atomnb or the model."
             )
         values["classes"] = tuple(values["classes"])
         return ModelCard(**values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,7 @@ class UNet(nn.Module):
         self.stem = ConvBlock(4, widths[0])
         self.down = nn.ModuleList(Level(a, b) for a, b in zip(widths[:1] + widths[:-1], widths, strict=True))
         self.bottom = Level(widths[-1], widths[-1], dilation=2)
-        self.up = nn.ModuleList(Level(a + b, a) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.up = nn.ModuleList(Level(a + b, a) for a, b in pairwise(widths))
         self.head = nn.Conv2d(widths[0], 4 * config.n_classes, 1)
         with torch.no_grad():  # most pixels are background: start there
             self.head.bias[:4] = 3.0

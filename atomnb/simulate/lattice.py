@@ -12,7 +12,7 @@ from scipy.spatial import Voronoi, cKDTree
 
 
 class Motif(NamedTuple):
-    """A 2-D crystal: cell vectors as rows (2, 2), basis in fractions of them (K, 2), species of each basis site (K,)."""
+    """A 2-D crystal: cell vectors as rows (2, 2), basis in fractions of them (K, 2), species of each (K,)."""
 
     cell: np.ndarray
     basis: np.ndarray
@@ -42,7 +42,9 @@ MOTIFS: dict[str, Motif] = {
     "hexagonal-3": _motif([[1, 0], [0.5, _H]], [[0, 0], [1 / 3, 1 / 3], [2 / 3, 2 / 3]], [0, 1, 2]),
     "rocksalt": _motif([[1, 0], [0, 1]], [[0, 0], [0.5, 0.5]], [0, 1]),
     "perovskite": _motif([[1, 0], [0, 1]], [[0, 0], [0.5, 0.5], [0.5, 0], [0, 0.5]], [0, 1, 2, 2]),
-    "rutile": _motif([[1, 0], [0, 1]], [[0, 0], [0.5, 0.5], [0.3, 0.3], [0.7, 0.7], [0.8, 0.2], [0.2, 0.8]], [0, 0, 1, 1, 1, 1]),
+    "rutile": _motif(
+        [[1, 0], [0, 1]], [[0, 0], [0.5, 0.5], [0.3, 0.3], [0.7, 0.7], [0.8, 0.2], [0.2, 0.8]], [0, 0, 1, 1, 1, 1]
+    ),
     "dumbbell": _motif([[1, 0], [0, 2**0.5]], [[0, 0], [0, 0.25], [0.5, 0.5], [0.5, 0.75]], [0, 1, 0, 1]),
     "puckered": _motif([[1, 0], [0, 1.33]], [[0, 0], [0.0, 0.27], [0.5, 0.5], [0.5, 0.77]], [0, 0, 0, 0]),
 }  # fmt: skip
@@ -76,7 +78,7 @@ def random_motif(rng: np.random.Generator, *, max_sites: int = 5) -> Motif:
 
 
 def lay_out(motif: Motif, extent: float, *, spacing: float, angle: float = 0.0, origin_yx=(0.0, 0.0)) -> Sites:
-    """Fill the square [-extent, extent]² (px) with the crystal, turned by `angle` (rad), nearest neighbours `spacing` px apart."""
+    """Fill the square [-extent, extent]² (px) with the crystal, turned by `angle` (rad), sites `spacing` px apart."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     cell = motif.cell @ turn * (spacing / motif_spacing(motif))
     corners = np.array([(i, j) for i in (-1, 1) for j in (-1, 1)]) * extent

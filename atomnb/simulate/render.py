@@ -9,6 +9,9 @@ import torch
 
 _SQRT_HALF = 0.5**0.5
 
+LABEL_SIGMA = 1.3
+"""Width, in px of the network's input, of the soft label painted on each column."""
+
 
 def pixel_profile(centres: torch.Tensor, sigma: torch.Tensor, size: int) -> torch.Tensor:
     """Share of a unit Gaussian that falls in each of `size` pixels along one axis.

@@ -1,4 +1,4 @@
-"""An endless, reproducible stream of labelled batches: batch number i is the same in every run and after every resume."""
+"""An endless stream of labelled batches; batch number i is the same in every run and after every resume."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from atomnb.simulate.scene import Batch, SceneConfig, random_batch
+from atomnb.simulate.batch import Batch, SceneConfig, random_batch
 
 USES_PER_BATCH = 2
 """How often a simulated batch is shown, each time mirrored another way: simulating costs about as much as a step."""

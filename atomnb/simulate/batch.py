@@ -1,0 +1,378 @@
+"""Training batches: layouts of atoms nobody chose, seen by microscopes of all kinds, with soft labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from atomnb.simulate import lattice, noise, render
+
+VISIBLE_SNR = 3.0
+"""Columns below this signal-to-noise ratio teach neither 'atom' nor 'no atom'."""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Ranges from which scenes are drawn; lengths in px of the network's input, all ranges (low, high).
+
+    The ranges are those of experiments brought to the working scale, not of any one material.
+    """
+
+    size: int = 128
+    spacing: tuple[float, float] = (5.3, 20.0)
+    spacing_over_sigma: tuple[float, float] = (2.65, 8.0)
+    sigma: tuple[float, float] = (1.1, 4.0)
+    counts_per_column: tuple[float, float] = (18.0, 20000.0)
+    faintest_species: float = 0.06
+    resample: tuple[float, float] = (0.6, 1.8)
+    share_crystal: float = 0.40
+    share_random_crystal: float = 0.26
+    share_polycrystal: float = 0.10
+    share_network: float = 0.10
+    share_sparse: float = 0.14
+    share_inverted: float = 0.08
+
+
+class Layout(NamedTuple):
+    """One sample's atoms and optics. Positions (N, 2) px; amplitude (N,) relative to the mean column."""
+
+    positions_yx: np.ndarray
+    amplitude: np.ndarray
+    species: np.ndarray
+    spacing: float
+    sigma: float
+    sparse: bool
+
+
+class Batch(NamedTuple):
+    """A training batch: images, soft labels and weights, each (B, H, W) float32."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
+# --- layouts ---------------------------------------------------------------------------------------------------------
+
+
+def random_layout(rng: np.random.Generator, config: SceneConfig) -> Layout:
+    """Draw a crystal, polycrystal, network or sparse atoms with its defects, centred on (0, 0)."""
+    spacing = float(np.clip(np.exp(rng.normal(np.log(9.0), 0.38)), *config.spacing))
+    ratio = np.exp(rng.uniform(*np.log(config.spacing_over_sigma)))
+    sigma = float(np.clip(spacing / ratio, *config.sigma))
+    extent = 0.5 * config.size + max(10.0, 1.2 * spacing)
+    kinds = ["crystal", "random", "polycrystal", "network", "sparse"]
+    shares = [
+        config.share_crystal,
+        config.share_random_crystal,
+        config.share_polycrystal,
+        config.share_network,
+        config.share_sparse,
+    ]
+    kind = rng.choice(kinds, p=np.array(shares) / sum(shares))
+    sites = _sites_of(kind, rng, extent, spacing)
+    amplitude = _amplitudes(rng, sites, config)
+    points, amplitude, species = _with_defects(rng, sites, amplitude, extent, spacing, sparse=kind == "sparse")
+    return Layout(_deformed(rng, points, spacing, extent), amplitude, species, spacing, sigma, kind == "sparse")
+
+
+def _sites_of(kind: str, rng, extent: float, spacing: float) -> lattice.Sites:
+    def any_motif():
+        if rng.random() < 0.6:
+            return lattice.MOTIFS[rng.choice(list(lattice.MOTIFS))]
+        return lattice.random_motif(rng)
+
+    if kind == "polycrystal":
+        first = any_motif()
+        motifs = [first if rng.random() < 0.6 else any_motif() for _ in range(rng.integers(2, 6))]
+        return lattice.polycrystal(rng, motifs, extent, spacing=spacing)
+    if kind in ("network", "sparse"):
+        if kind == "network" and rng.random() < 0.7:
+            points = lattice.random_network(rng, extent, spacing=spacing)
+        else:
+            points = lattice.poisson_disc(rng, extent, spacing=spacing * rng.uniform(0.85, 1.1))
+        return lattice.Sites(points, rng.integers(0, rng.integers(1, 3), len(points)))
+    motif = lattice.random_motif(rng) if kind == "random" else lattice.MOTIFS[rng.choice(list(lattice.MOTIFS))]
+    if rng.random() < 0.5:  # nature bends the ideal cell: another axial ratio, another parameter of the basis
+        shear = lattice.strain_matrix(rng, 0.06)
+        motif = motif._replace(cell=motif.cell @ shear)
+    return lattice.lay_out(
+        motif, extent, spacing=spacing, angle=rng.uniform(0, 2 * np.pi), origin_yx=rng.uniform(-spacing, spacing, 2)
+    )
+
+
+def _amplitudes(rng, sites: lattice.Sites, config: SceneConfig) -> np.ndarray:
+    n_species = int(sites.species.max(initial=0)) + 1
+    of_species = np.exp(-rng.uniform(0, -np.log(config.faintest_species), n_species))
+    if rng.random() < 0.35:
+        of_species = np.exp(rng.normal(0, 0.15, n_species))
+    amplitude = of_species[sites.species] * np.exp(rng.normal(0, rng.uniform(0.0, 0.15), len(sites.species)))
+    if rng.random() < 0.25:  # an alloy: some sites of one species hold another element
+        target = rng.integers(n_species)
+        swapped = (sites.species == target) & (rng.random(len(amplitude)) < rng.uniform(0.05, 0.5))
+        amplitude[swapped] *= np.exp(rng.uniform(np.log(0.3), np.log(3.5)))
+    return amplitude
+
+
+def _with_defects(rng, sites: lattice.Sites, amplitude, extent, spacing, *, sparse: bool):
+    points, species = sites.positions_yx, sites.species
+    keep = np.ones(len(points), bool)
+    if sparse:
+        share = rng.choice([rng.uniform(0.01, 0.08), rng.uniform(0.05, 0.4)])
+        keep &= rng.random(len(points)) < share
+    elif rng.random() < 0.65:
+        share = rng.uniform(0, 0.06) if rng.random() < 0.8 else rng.uniform(0.05, 0.25)
+        of_species = species == rng.integers(species.max(initial=0) + 1) if rng.random() < 0.4 else True
+        keep &= ~((rng.random(len(points)) < share) & of_species)
+    if not sparse and rng.random() < 0.22:
+        keep &= ~_hole(rng, points, extent)
+    points, amplitude, species = points[keep], amplitude[keep], species[keep]
+    if rng.random() < 0.4:
+        changed = rng.random(len(points)) < rng.uniform(0, 0.06)
+        amplitude[changed] *= np.exp(rng.uniform(np.log(0.35), np.log(8.0)))
+    if rng.random() < 0.2:
+        extra = lattice.poisson_disc(rng, extent, spacing=6 * spacing)
+        joined = np.concatenate([points, extra])
+        free = lattice.far_apart(joined, 0.72 * spacing)
+        values = np.concatenate([amplitude, np.full(len(extra), np.median(amplitude) if len(amplitude) else 1.0)])
+        points, amplitude = joined[free], values[free]
+        species = np.concatenate([species, np.zeros(len(extra), int)])[free]
+    mean = amplitude.mean() if len(amplitude) else 1.0
+    return points, amplitude / mean, species
+
+
+def _hole(rng, points, extent):
+    if rng.random() < 0.5:
+        normal = rng.uniform(0, 2 * np.pi)
+        return points @ [np.sin(normal), np.cos(normal)] > rng.uniform(-0.3, 0.6) * extent
+    centre, radius = rng.uniform(-0.7, 0.7, 2) * extent, rng.uniform(0.1, 0.5) * extent
+    offset = points - centre
+    angle = np.arctan2(*offset.T)
+    ragged = radius * (1 + 0.25 * np.sin(3 * angle + rng.uniform(0, 6)) + 0.15 * np.sin(5 * angle + rng.uniform(0, 6)))
+    return np.hypot(*offset.T) < ragged
+
+
+def _deformed(rng, points, spacing, extent):
+    points = points @ lattice.strain_matrix(rng, 0.02)
+    points = points + rng.normal(0, rng.uniform(0.0, 0.055) * spacing, points.shape)
+    if rng.random() < 0.5:
+        amplitude = rng.uniform(0, 0.25) * spacing
+        points = points + lattice.smooth_displacement(
+            rng, points, amplitude=amplitude, wavelength=rng.uniform(0.5, 3) * extent
+        )
+    if rng.random() < 0.1:  # fly-back: the beam still settles at the start of each row
+        left = points[:, 1] + 0.67 * extent
+        points = points.copy()
+        points[:, 1] -= rng.uniform(0, 0.5) * spacing * np.exp(-np.clip(left, 0, None) / rng.uniform(5, 25))
+    return points
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+class Optics(NamedTuple):
+    """Per-sample settings of a batch, each (B,) unless noted; drawn once, so that truth and image agree."""
+
+    counts: torch.Tensor
+    background: torch.Tensor
+    tail_share: torch.Tensor
+    tail_width: torch.Tensor
+    stretch_yx: torch.Tensor  # (B, 2)
+    texture: torch.Tensor
+    texture_scale: torch.Tensor
+    contamination: torch.Tensor
+    inverted: torch.Tensor
+    row_shift: torch.Tensor  # (B, H)
+
+
+def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, device: str = "cpu") -> Batch:
+    """`n` labelled images as the network will see them, before normalisation.
+
+    Images are simulated on pixels of their own size and brought to the network's with the resampling that
+    inference uses, so that the noise has the correlations of real, resampled frames.
+    """
+    factor = 1.0 if rng.random() < 0.45 else float(np.exp(rng.uniform(*np.log(config.resample))))
+    native = round(config.size / factor)
+    factor = config.size / native
+    layouts = [random_layout(rng, config) for _ in range(n)]
+    generator = torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))
+    optics = _random_optics(rng, layouts, native, config, device)
+    positions, amplitude = _padded(layouts, device)
+    centre = (config.size - 1) / 2
+    scaled = (positions + centre + 0.5) / factor - 0.5
+    sigma = torch.tensor([x.sigma for x in layouts], device=device, dtype=torch.float32) / factor
+    spacing = torch.tensor([x.spacing for x in layouts], device=device, dtype=torch.float32) / factor
+    expected, columns_only = _expected_counts(scaled, amplitude, sigma, optics, native, generator)
+    moved = noise.shift_rows(expected, optics.row_shift)
+    exposed = _exposed(rng, moved, optics)
+    images = _detect(rng, exposed, optics, generator)
+    truth = scaled.clone()
+    truth[..., 1] += _shift_at(optics.row_shift, scaled[..., 0], sigma)
+    visible = _visible(noise.shift_rows(columns_only, optics.row_shift), moved, exposed, truth, amplitude, spacing)
+    visible = torch.where(amplitude < 2 * optics.texture[:, None], -(amplitude > 0).float(), visible)
+    if native != config.size:
+        images = F.interpolate(images[:, None], size=(config.size,) * 2, mode="bicubic", antialias=True)[:, 0]
+    final = (truth + 0.5) * factor - 0.5
+    shape = (config.size, config.size)
+    labels = render.render_heatmap(final, (visible > 0).float(), shape, sigma=render.LABEL_SIGMA)
+    doubtful = ((visible <= 0) & (amplitude > 0)).float()
+    reach = 0.3 * spacing * factor
+    weights = 1 - (_discs(final, doubtful, reach, shape) > 0.5).float() * (labels < 0.05).float()
+    return Batch(images, labels, weights)
+
+
+def _padded(layouts: list[Layout], device) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(1, *(len(x.amplitude) for x in layouts))
+    positions = np.full((len(layouts), longest, 2), -1e3, np.float32)
+    amplitude = np.zeros((len(layouts), longest), np.float32)
+    for i, layout in enumerate(layouts):
+        positions[i, : len(layout.amplitude)] = layout.positions_yx
+        amplitude[i, : len(layout.amplitude)] = layout.amplitude
+    return torch.from_numpy(positions).to(device), torch.from_numpy(amplitude).to(device)
+
+
+def _random_optics(rng, layouts: list[Layout], size: int, config: SceneConfig, device) -> Optics:
+    n = len(layouts)
+    sparse = np.array([x.sparse for x in layouts])
+    sigma = np.array([x.sigma for x in layouts])
+
+    def sometimes(probability, low, high):
+        return np.where(rng.random(n) < probability, rng.uniform(low, high, n), 0.0)
+
+    background = np.where(rng.random(n) < 0.55, rng.uniform(0, 0.3, n), rng.uniform(0.2, 2.5, n))
+    texture = np.where(sparse, rng.uniform(0.03, 0.35, n), sometimes(0.25, 0.0, 0.2))
+    angle, length = rng.uniform(0, np.pi, n), sometimes(0.35, 0.0, 0.45) * sigma
+    jitter = np.abs(rng.normal(0, 0.16, n)) * (rng.random(n) < 0.8)
+    shift = rng.normal(0, 1, (n, size)) * jitter[:, None] + np.cumsum(rng.normal(0, 0.02, (n, size)), axis=1)
+    jumps = (rng.random((n, size)) < 0.01) & (rng.random(n) < 0.1)[:, None]
+    shift += np.cumsum(jumps * rng.normal(0, 1.5, (n, size)), axis=1)
+    shift -= shift.mean(axis=1, keepdims=True)
+    values = dict(
+        counts=np.exp(rng.uniform(*np.log(config.counts_per_column), n)),
+        background=background,
+        tail_share=sometimes(0.7, 0.0, 0.35),
+        tail_width=rng.uniform(1.6, 3.2, n),
+        stretch_yx=np.stack([np.sin(angle), np.cos(angle)], 1) * length[:, None],
+        texture=texture,
+        texture_scale=sigma * rng.uniform(1.0, 3.5, n),
+        contamination=sometimes(0.25, 0.0, 2.0),
+        inverted=(rng.random(n) < config.share_inverted).astype(float),
+        row_shift=shift,
+    )
+    return Optics(**{k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in values.items()})
+
+
+def _expected_counts(positions, amplitude, sigma, optics: Optics, size: int, generator):
+    """Expected counts (B, H, W) with everything, and of the columns alone."""
+    shape = (size, size)
+    width = sigma[:, None].expand_as(amplitude)
+    columns = render.render_probe(
+        positions, amplitude * optics.counts[:, None], width, shape,
+        tail_share=optics.tail_share, tail_width=optics.tail_width, stretch_yx=optics.stretch_yx,
+    )  # fmt: skip
+    peak = optics.counts / (2 * torch.pi * sigma**2)
+    batch = (len(amplitude), *shape)
+    slow = noise.smooth_field(batch, size / 3, generator, amplitude.device)
+    level = optics.background[:, None, None] * (1 + 0.15 * slow).clamp(min=0)
+    dirt = noise.smooth_field(batch, size / 5, generator, amplitude.device)
+    level = level + optics.contamination[:, None, None] * (dirt - 0.3).clamp(min=0)
+    grain = torch.stack(
+        [noise.smooth_field((1, *shape), float(s), generator, amplitude.device)[0] for s in optics.texture_scale]
+    )
+    level = (level + optics.texture[:, None, None] * (grain + 1.5)).clamp(min=0)
+    thickness = (1 + 0.2 * slow).clamp(min=0.2)
+    return columns * thickness + peak[:, None, None] * level, columns
+
+
+def _exposed(rng, expected: torch.Tensor, optics: Optics) -> torch.Tensor:
+    """Counts that reach the detector: in inverted contrast (BF, ABF) atoms take away from a bright background."""
+    headroom = torch.tensor(rng.uniform(1.0, 1.8, len(expected)), dtype=torch.float32, device=expected.device)
+    ceiling = expected.amax(dim=(1, 2), keepdim=True) * headroom[:, None, None]
+    return torch.where(optics.inverted[:, None, None] > 0, ceiling - expected, expected)
+
+
+def _detect(rng, exposed: torch.Tensor, optics: Optics, generator) -> torch.Tensor:
+    """Measured counts, turned so that atoms are bright, and what the detector and the software made of them."""
+    n, device = len(exposed), exposed.device
+
+    def draw(low, high):
+        return torch.tensor(rng.uniform(low, high, n), dtype=torch.float32, device=device)
+
+    def chosen(probability):
+        return torch.tensor(rng.random(n) < probability, device=device)[:, None, None]
+
+    images = noise.shot_noise(exposed, generator)
+    images = torch.where(optics.inverted[:, None, None] > 0, -images, images)
+    images = torch.where(chosen(0.15), noise.dwell_tail(images, draw(0.0, 0.55)), images)
+    spread = images.std(dim=(1, 2), keepdim=True)
+    white = torch.randn(images.shape, generator=generator, device=device)
+    images = images + white * spread * (draw(0, 0.5)[:, None, None] * chosen(0.25))
+    rows = torch.randn(n, images.shape[1], 1, generator=generator, device=device)
+    images = images + rows * spread * (draw(0, 0.25)[:, None, None] * chosen(0.2))
+    if rng.random() < 0.12:
+        images = gaussian_blur(images, float(rng.uniform(0.4, 1.4)))
+    images = torch.where(chosen(0.2), noise.clip_quantiles(images, draw(0, 0.1), 1 - draw(0, 0.03)), images)
+    bent = (images - images.amin(dim=(1, 2), keepdim=True)) / (spread * 6).clamp(min=1e-6)
+    images = torch.where(chosen(0.2), bent ** draw(0.55, 1.5)[:, None, None], images)
+    return torch.where(chosen(0.3), noise.quantize(images, draw(24, 255).round()), images)
+
+
+def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(B, H, W) blurred by a Gaussian of `sigma` px, edges mirrored."""
+    radius = max(1, round(3 * sigma))
+    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(images[:, None], (radius,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])[:, 0]
+
+
+def _shift_at(row_shift, rows, sigma):
+    """The row shift a column feels: averaged over the rows it spans, weighted by its profile."""
+    y = torch.arange(row_shift.shape[1], device=rows.device, dtype=rows.dtype)
+    width = sigma[:, None, None].clamp(min=0.7)
+    weight = torch.exp(-0.5 * ((rows[..., None].clamp(0, len(y) - 1) - y) / width) ** 2)
+    return (weight * row_shift[:, None]).sum(-1) / weight.sum(-1)
+
+
+def _visible(columns, total, exposed, positions, amplitude, spacing):
+    """+1 where a column can be seen in this exposure, -1 where it cannot: by signal, noise and a peak of its own."""
+    verdicts = []
+    for image, signal_only, seen_by, yx, weight, d in zip(
+        total, columns, exposed, positions, amplitude, spacing, strict=True
+    ):
+        radius = max(1, round(0.3 * float(d)))
+        offset = torch.arange(-radius, radius + 1, device=image.device)
+        disc = ((offset[:, None] ** 2 + offset**2) <= radius * radius).float()
+        smooth = gaussian_blur(image[None], max(0.5, 0.1 * float(d)))[0]
+        both = F.pad(torch.stack([image, seen_by])[:, None], (radius,) * 4, mode="reflect")
+        inside, counted = F.conv2d(both, disc[None, None])[:, 0]
+        reach = max(1, round(0.75 * float(d)))
+        floor = -_running_max(-smooth, reach) * disc.sum()
+        snr = (inside - floor) / counted.clamp(min=1e-6).sqrt()
+        peak = (signal_only == _running_max(signal_only, 1)) & (signal_only > 0)
+        own = _running_max(peak.float(), max(1, radius // 2))
+        index = yx.round().long()
+        within = ((index >= 0) & (index < image.shape[0])).all(dim=1)
+        index = index.clamp(0, image.shape[0] - 1)
+        seen = (snr[index[:, 0], index[:, 1]] >= VISIBLE_SNR) & (own[index[:, 0], index[:, 1]] > 0)
+        verdicts.append(torch.where(seen | ~within, 1.0, -1.0) * (weight > 0))
+    return torch.stack(verdicts)
+
+
+def _running_max(image: torch.Tensor, reach: int) -> torch.Tensor:
+    """Maximum of (H, W) in a square of side 2 reach + 1; along one axis at a time, which is far cheaper."""
+    rows = F.max_pool2d(image[None, None], (2 * reach + 1, 1), 1, (reach, 0))
+    return F.max_pool2d(rows, (1, 2 * reach + 1), 1, (0, reach))[0, 0]
+
+
+def _discs(positions, present, radius, shape):
+    """(B, H, W) > 0.5 within `radius` (B,) of a present position."""
+    width = (radius[:, None] / 1.18).expand_as(present)
+    grid = [torch.arange(n, device=present.device, dtype=present.dtype) for n in shape]
+    rows, columns = (torch.exp(-0.5 * ((grid[a] - positions[..., a, None]) / width[..., None]) ** 2) for a in (0, 1))
+    return torch.bmm((rows * present[..., None]).transpose(1, 2), columns)
