@@ -57,7 +57,10 @@ def estimate_noise(image) -> NoiseModel:
 
 
 class Line(NamedTuple):
-    """variance = slope × mean + intercept, with the standard error of the slope, and the centre of the data."""
+    """variance = slope × mean + intercept, with the slope's standard error.
+
+    At `centre` the variance is known best, whatever the slope; `lowest` is the smallest mean.
+    """
 
     slope: float
     intercept: float
@@ -79,6 +82,7 @@ def binned_line(order, mean, square) -> Line:
     x = np.bincount(bins, weights=mean, minlength=_BINS)[kept] / number
     v = np.bincount(bins, weights=square, minlength=_BINS)[kept] / number
     slope, intercept, slope_error = 0.0, float(np.average(v, weights=number)), np.inf
+    centre = float(np.average(x, weights=number))
     fitted = np.full_like(v, max(intercept, 1e-30))
     for _ in range(6):
         # the variance of a squared Gaussian residual is twice its square
@@ -91,7 +95,7 @@ def binned_line(order, mean, square) -> Line:
         intercept = np.average(v, weights=w) - slope * centre
         slope_error = np.sqrt(1 / spread)
         fitted = np.maximum(slope * x + intercept, 1e-3 * v.max())
-    return Line(float(slope), float(intercept), float(slope_error), float(x.mean()), float(x.min()))
+    return Line(float(slope), float(intercept), float(slope_error), float(centre), float(x.min()))
 
 
 class Comb(NamedTuple):

@@ -257,7 +257,7 @@ class _Fit:
             fisher[_S, _S] -= precision * len(self)
             move = _solve_matrix(fisher[None], self.score.sum(0, dtype=float)[None, :, None])[0, _S, 0]
             centre, excess = move + float(np.median(narrowed)) + float(log_width.mean()), 0.03**2
-        self.scatter = float(np.sqrt(np.clip(excess, 0.02**2, 0.15**2)))
+        self.scatter = float(np.sqrt(np.clip(excess, 0.005**2, 0.15**2)))
         if sigma is not None:
             return 0.0
         change = float(np.clip(centre, -0.5, 0.5))
