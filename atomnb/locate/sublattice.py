@@ -1,0 +1,208 @@
+"""A first grouping of columns by brightness, else by surroundings: groups, not elements."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+MAX_GROUPS = 4
+"""More brightness levels than this are not told apart."""
+
+MIN_ATOMS = 10
+"""Fewer atoms than this are one group."""
+
+_FITTED = 4000
+_SEPARATION = 3.0
+_SMALLEST_SHARE = 0.01
+_BALANCED_SHARE = 0.2
+
+
+class Mixture(NamedTuple):
+    """A one-dimensional Gaussian mixture: `mean`, `std`, `share` (k,), ascending in mean, and its BIC."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    share: np.ndarray
+    bic: float
+
+
+def group_columns(positions_yx, intensity, *, max_groups: int = MAX_GROUPS) -> np.ndarray:
+    """Group columns by their brightness; equally bright ones by how their neighbours lie around them.
+
+    The logarithm of the intensity is described by 1 to `max_groups` Gaussians; the Bayesian information criterion
+    says how many, and levels count only if they lie apart (Ashman's D). If brightness gives one group,
+    the moments of the directions to the nearest neighbours are tried: they separate the two
+    sublattices of a honeycomb and the two ends of a dumbbell. Where neither is clear, all are group 0.
+
+    A group is what the image can tell apart: elements, thicknesses or surroundings. It names no element.
+
+    Parameters
+    ----------
+    positions_yx : array (N, 2)
+        px or Å.
+    intensity : array (N,)
+        Integrated intensity of each column; values that are not positive join the faintest group.
+
+    Returns
+    -------
+    int array (N,)
+        Group of each column; 0 is the brightest, or among equals that with the first atom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> yx = np.stack(np.meshgrid(np.arange(6), np.arange(6)), -1).reshape(-1, 2)
+    >>> bright = np.where(yx.sum(1) % 2, 100.0, 20.0) * np.random.default_rng(0).normal(1, 0.03, 36)
+    >>> bool((group_columns(yx, bright) == (yx.sum(1) % 2 == 0)).all())
+    True
+    """
+    yx = np.asarray(positions_yx, float).reshape(-1, 2)
+    value = np.asarray(intensity, float).ravel()
+    groups = np.zeros(len(yx), np.int64)
+    if len(yx) < MIN_ATOMS:
+        return groups
+    usable = np.isfinite(value) & (value > 0)
+    if usable.sum() >= MIN_ATOMS:
+        logs = np.log(value[usable])
+        mixture = fit_mixture(logs, max_groups)
+        faintest = len(mixture.mean) - 1
+        if faintest:
+            groups[usable] = faintest - assign(mixture, logs)
+            groups[~usable] = faintest
+            return groups
+    return _by_surroundings(yx)
+
+
+def fit_mixture(values, max_groups: int = MAX_GROUPS) -> Mixture:
+    """The mixture of well separated Gaussians with the lowest BIC.
+
+    Parameters
+    ----------
+    values : array (N,)
+        One number per atom.
+    max_groups : int
+        Largest number of Gaussians tried.
+    """
+    values = np.sort(np.asarray(values, float))
+    # every k-th of the sorted values has the same distribution
+    values = values[:: max(1, len(values) // _FITTED)]
+    best = _expectation_maximisation(values, 1)
+    for k in range(2, max_groups + 1):
+        trial = _expectation_maximisation(values, k)
+        # a difference of 10 in BIC is the usual "very strong"
+        if trial.bic < best.bic - 10 and _apart(trial, len(values)):
+            best = trial
+    return best
+
+
+def assign(mixture: Mixture, values) -> np.ndarray:
+    """Component of the mixture that each value most probably belongs to, 0 the lowest mean."""
+    values = np.asarray(values, float)
+    nearest = _log_density(mixture.mean, mixture.std, mixture.share, values).argmax(1)
+    # beyond the outermost means a wide component must not capture what lies past a narrow one
+    nearest[values <= mixture.mean[0]] = 0
+    nearest[values >= mixture.mean[-1]] = len(mixture.mean) - 1
+    return nearest
+
+
+def _expectation_maximisation(values: np.ndarray, k: int, steps: int = 200) -> Mixture:
+    """Maximum likelihood from the widest gaps and from quantiles, the better of the two starts."""
+    n = len(values)
+    floor = max(1e-3 * (values[-1] - values[0]), 1e-9)
+    starts = [np.array_split(values, k)]
+    trimmed = np.diff(values)
+    cuts = np.sort(np.argsort(trimmed[2:-2])[len(trimmed) - 4 - (k - 1) :] + 3) if n > 4 * k else []
+    starts.append(np.split(values, cuts) if len(cuts) == k - 1 else starts[0])
+    starts.append(_nearest_means(values, k))
+    return min((_climb(values, start, floor, steps) for start in starts), key=lambda m: m.bic)
+
+
+def _nearest_means(values: np.ndarray, k: int, steps: int = 50) -> list[np.ndarray]:
+    """The k parts of sorted values around evenly spread, then recentred, means (Lloyd)."""
+    means = np.linspace(*np.quantile(values, (0.01, 0.99)), 2 * k + 1)[1::2]
+    for _ in range(steps):
+        parts = np.split(values, np.searchsorted(values, (means[1:] + means[:-1]) / 2))
+        renewed = np.array([p.mean() if len(p) else m for p, m in zip(parts, means, strict=True)])
+        if np.allclose(renewed, means):
+            break
+        means = renewed
+    return parts
+
+
+def _climb(values, parts, floor: float, steps: int) -> Mixture:
+    n, k = len(values), len(parts)
+    mean = np.array([p.mean() if len(p) else values.mean() for p in parts])
+    std = np.array([max(p.std(), floor) if len(p) else floor for p in parts])
+    share = np.array([max(len(p), 1) / n for p in parts])
+    last = -np.inf
+    for _ in range(steps):
+        log_density = _log_density(mean, std, share, values)
+        top = log_density.max(1, keepdims=True)
+        weight = np.exp(log_density - top)
+        total = weight.sum(1, keepdims=True)
+        likelihood = float((np.log(total) + top).sum())
+        weight /= total
+        number = weight.sum(0) + 1e-12
+        mean = (weight * values[:, None]).sum(0) / number
+        std = np.sqrt((weight * (values[:, None] - mean) ** 2).sum(0) / number).clip(floor)
+        share = number / n
+        if likelihood - last < 1e-6 * n:
+            break
+        last = likelihood
+    order = np.argsort(mean)
+    bic = (3 * k - 1) * np.log(n) - 2 * likelihood
+    return Mixture(mean[order], std[order], share[order], float(bic))
+
+
+def _log_density(mean, std, share, values) -> np.ndarray:
+    return np.log(share) - np.log(std) - 0.5 * ((values[:, None] - mean) / std) ** 2
+
+
+def _apart(mixture: Mixture, n: int) -> bool:
+    """Whether each level is populated and lies clear of the next: Ashman's D above 3."""
+    gap = np.diff(mixture.mean)
+    width = np.sqrt((mixture.std[1:] ** 2 + mixture.std[:-1] ** 2) / 2)
+    populated = (mixture.share * n >= max(3.0, _SMALLEST_SHARE * n)).all()
+    return bool(populated and (gap > _SEPARATION * width).all())
+
+
+def _by_surroundings(yx: np.ndarray) -> np.ndarray:
+    """Two groups whose neighbours lie in opposite directions, or one."""
+    for order in (1, 3):
+        projected = _direction_moment(yx, order)
+        inner = np.isfinite(projected)
+        if inner.sum() < MIN_ATOMS:
+            continue
+        mixture = fit_mixture(projected[inner], 2)
+        if len(mixture.mean) == 2 and mixture.share.min() > _BALANCED_SHARE:
+            side = (projected > mixture.mean.mean()).astype(np.int64)
+            # an atom at the edge is of the other kind than its nearest neighbour inside
+            if not inner.all():
+                side[~inner] = 1 - side[inner][cKDTree(yx[inner]).query(yx[~inner])[1]]
+            return side ^ side[0]
+    return np.zeros(len(yx), np.int64)
+
+
+def _direction_moment(yx: np.ndarray, order: int) -> np.ndarray:
+    r"""Mean of :math:`e^{i m \varphi}` over the nearest neighbours, along its principal axis (N,).
+
+    m = 1 points to a partner on one side; m = 3 has opposite signs on the two sublattices of a honeycomb. NaN
+    for atoms without full surroundings: those at the edge of the image would look one-sided.
+    """
+    near = 1 if order == 1 else 3
+    distance, index = cKDTree(yx).query(yx, k=min(7, len(yx)))
+    reach = 1.35 * np.median(distance[:, 1])
+    offset = yx[index[:, 1 : near + 1]] - yx[:, None]
+    angle = np.arctan2(offset[..., 0], offset[..., 1])
+    counted = distance[:, 1 : near + 1] <= reach
+    moment = (np.exp(1j * order * angle) * counted).sum(1) / near
+    # the partner of a dumbbell must be much nearer than anything else
+    lonely = distance[:, near + 1] <= reach if distance.shape[1] > near + 1 else np.zeros(len(yx), bool)
+    moment[lonely | ~counted.all(1)] = np.nan
+    known = moment[np.isfinite(moment)]
+    if len(known) < MIN_ATOMS or len(known) < 0.5 * len(yx):
+        return np.full(len(yx), np.nan)
+    axis = np.sqrt((known**2).mean())
+    return (moment * np.conj(axis) / max(abs(axis), 1e-12)).real
