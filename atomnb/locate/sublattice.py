@@ -13,7 +13,7 @@ MAX_GROUPS = 4
 MIN_ATOMS = 10
 """Fewer atoms than this are one group."""
 
-_FITTED = 4000
+_BINS = 400
 _SEPARATION = 3.0
 _SMALLEST_SHARE = 0.01
 _BALANCED_SHARE = 0.2
@@ -85,15 +85,16 @@ def fit_mixture(values, max_groups: int = MAX_GROUPS) -> Mixture:
     max_groups : int
         Largest number of Gaussians tried.
     """
-    values = np.sort(np.asarray(values, float))
-    # every k-th of the sorted values has the same distribution
-    values = values[:: max(1, len(values) // _FITTED)]
-    best = _expectation_maximisation(values, 1)
+    points, number = _condensed(np.asarray(values, float))
+    best = last = _expectation_maximisation(points, number, 1)
     for k in range(2, max_groups + 1):
-        trial = _expectation_maximisation(values, k)
+        trial = _expectation_maximisation(points, number, k)
         # a difference of 10 in BIC is the usual "very strong"
-        if trial.bic < best.bic - 10 and _apart(trial, len(values)):
+        if trial.bic > last.bic - 10:
+            break
+        if _apart(trial, len(values)):
             best = trial
+        last = trial
     return best
 
 
@@ -107,52 +108,55 @@ def assign(mixture: Mixture, values) -> np.ndarray:
     return nearest
 
 
-def _expectation_maximisation(values: np.ndarray, k: int, steps: int = 200) -> Mixture:
-    """Maximum likelihood from the widest gaps and from quantiles, the better of the two starts."""
-    n = len(values)
-    floor = max(1e-3 * (values[-1] - values[0]), 1e-9)
-    starts = [np.array_split(values, k)]
-    trimmed = np.diff(values)
-    cuts = np.sort(np.argsort(trimmed[2:-2])[len(trimmed) - 4 - (k - 1) :] + 3) if n > 4 * k else []
-    starts.append(np.split(values, cuts) if len(cuts) == k - 1 else starts[0])
-    starts.append(_nearest_means(values, k))
-    return min((_climb(values, start, floor, steps) for start in starts), key=lambda m: m.bic)
+def _condensed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values as the means of narrow bins, ascending, and how many lie in each: enough for a few levels."""
+    low, high = values.min(), values.max()
+    bins = ((values - low) * ((_BINS - 1) / max(high - low, 1e-12))).astype(np.intp)
+    number = np.bincount(bins)
+    filled = number > 0
+    return np.bincount(bins, weights=values)[filled] / number[filled], number[filled].astype(float)
 
 
-def _nearest_means(values: np.ndarray, k: int, steps: int = 50) -> list[np.ndarray]:
-    """The k parts of sorted values around evenly spread, then recentred, means (Lloyd)."""
-    means = np.linspace(*np.quantile(values, (0.01, 0.99)), 2 * k + 1)[1::2]
+def _expectation_maximisation(points, number, k: int) -> Mixture:
+    """Maximum likelihood from parts cut at the widest gaps and from evenly spread parts, the better of the two."""
+    starts = [_even_parts(points, number, k)]
+    gaps = np.diff(points)
+    if k > 1 and len(gaps) >= k:
+        starts.append(np.sort(np.argsort(gaps)[len(gaps) - (k - 1) :] + 1))
+    floor = max(1e-3 * (points[-1] - points[0]), 1e-9)
+    return min((_climb(points, number, cuts, floor) for cuts in starts), key=lambda m: m.bic)
+
+
+def _even_parts(points, number, k: int, steps: int = 20) -> np.ndarray:
+    """Where to cut sorted points into k parts around evenly spread, then recentred, means (Lloyd)."""
+    mean = np.linspace(points[0], points[-1], 2 * k + 1)[1::2]
     for _ in range(steps):
-        parts = np.split(values, np.searchsorted(values, (means[1:] + means[:-1]) / 2))
-        renewed = np.array([p.mean() if len(p) else m for p, m in zip(parts, means, strict=True)])
-        if np.allclose(renewed, means):
-            break
-        means = renewed
-    return parts
+        cuts = np.searchsorted(points, (mean[1:] + mean[:-1]) / 2)
+        parts = zip(np.split(points, cuts), np.split(number, cuts), mean, strict=True)
+        mean = np.array([np.average(p, weights=n) if len(p) else m for p, n, m in parts])
+    return cuts
 
 
-def _climb(values, parts, floor: float, steps: int) -> Mixture:
-    n, k = len(values), len(parts)
-    mean = np.array([p.mean() if len(p) else values.mean() for p in parts])
-    std = np.array([max(p.std(), floor) if len(p) else floor for p in parts])
-    share = np.array([max(len(p), 1) / n for p in parts])
+def _climb(points, number, cuts, floor: float, steps: int = 100) -> Mixture:
+    """Expectation maximisation from the parts between `cuts`."""
+    total, k = number.sum(), len(cuts) + 1
+    part = np.repeat(np.arange(k), np.diff([0, *cuts, len(points)]))
+    belongs = (part == np.arange(k)[:, None]) + 1e-3
     last = -np.inf
     for _ in range(steps):
-        log_density = _log_density(mean, std, share, values)
-        top = log_density.max(1, keepdims=True)
-        weight = np.exp(log_density - top)
-        total = weight.sum(1, keepdims=True)
-        likelihood = float((np.log(total) + top).sum())
-        weight /= total
-        number = weight.sum(0) + 1e-12
-        mean = (weight * values[:, None]).sum(0) / number
-        std = np.sqrt((weight * (values[:, None] - mean) ** 2).sum(0) / number).clip(floor)
-        share = number / n
-        if likelihood - last < 1e-6 * n:
+        weight = belongs / belongs.sum(0) * number
+        share = weight.sum(1) / total
+        mean = weight @ points / (share * total)
+        std = np.sqrt((weight * (points - mean[:, None]) ** 2).sum(1) / (share * total)).clip(floor)
+        log_density = _log_density(mean, std, share, points).T
+        top = log_density.max(0)
+        belongs = np.exp(log_density - top)
+        likelihood = float(number @ (np.log(belongs.sum(0)) + top))
+        if likelihood - last < 1e-6 * total:
             break
         last = likelihood
     order = np.argsort(mean)
-    bic = (3 * k - 1) * np.log(n) - 2 * likelihood
+    bic = (3 * k - 1) * np.log(total) - 2 * likelihood
     return Mixture(mean[order], std[order], share[order], float(bic))
 
 
