@@ -27,6 +27,9 @@ class SceneConfig:
     spacing_over_sigma: tuple[float, float] = (2.65, 8.0)
     sigma: tuple[float, float] = (1.1, 4.0)
     counts_per_column: tuple[float, float] = (18.0, 20000.0)
+    share_low_dose: float = 0.0
+    low_dose: tuple[float, float] = (25.0, 250.0)
+    """Counts per column of that share of the scenes."""
     faintest_species: float = 0.06
     resample: tuple[float, float] = (0.6, 1.8)
     share_crystal: float = 0.40
@@ -252,7 +255,11 @@ def _random_optics(rng, layouts: list[Layout], size: int, config: SceneConfig, d
     shift += np.cumsum(jumps * rng.normal(0, 1.5, (n, size)), axis=1)
     shift -= shift.mean(axis=1, keepdims=True)
     values = dict(
-        counts=np.exp(rng.uniform(*np.log(config.counts_per_column), n)),
+        counts=np.where(
+            rng.random(n) < config.share_low_dose,
+            np.exp(rng.uniform(*np.log(config.low_dose), n)),
+            np.exp(rng.uniform(*np.log(config.counts_per_column), n)),
+        ),
         background=background,
         tail_share=sometimes(0.7, 0.0, 0.35),
         tail_width=rng.uniform(1.6, 3.2, n),

@@ -12,6 +12,12 @@ from atomnb.simulate.batch import SceneConfig
 from atomnb.train.loop import TrainConfig, fit
 from atomnb.train.patches import stream_batches
 
+CURRICULUM = (
+    (0, SceneConfig()),
+    # once the shapes are learnt, what is left to learn is in the noise
+    (3600, SceneConfig(share_low_dose=0.5, share_crystal=0.46, share_sparse=0.10)),
+)
+
 
 def main() -> None:
     """Train, printing a line every 50 steps; run again with the same folder to go on after an interruption."""
@@ -23,10 +29,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    config, scenes = TrainConfig(steps=options.steps), SceneConfig()
+    config = TrainConfig(steps=options.steps)
 
     def batches(start: int):
-        return stream_batches(scenes, batch_size=config.batch_size, seed=config.seed, start=start)
+        return stream_batches(CURRICULUM, batch_size=config.batch_size, seed=config.seed, start=start)
 
     def report(record: dict) -> None:
         print(

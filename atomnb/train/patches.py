@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,11 +14,15 @@ USES_PER_BATCH = 2
 """How often a simulated batch is shown, each time mirrored another way: simulating costs about as much as a step."""
 
 
-class SceneStream(IterableDataset):
-    """Batches `start`, `start + 1`, … of the stream that `seed` and `config` define."""
+Curriculum = Sequence[tuple[int, SceneConfig]]
+"""Pairs of (first batch, scenes from there on), in order; the first pair starts at 0."""
 
-    def __init__(self, config: SceneConfig, *, batch_size: int, seed: int, start: int = 0):
-        self.config, self.batch_size, self.seed, self.start = config, batch_size, seed, start
+
+class SceneStream(IterableDataset):
+    """Batches `start`, `start + 1`, … of the stream that `seed` and the curriculum define."""
+
+    def __init__(self, curriculum: Curriculum, *, batch_size: int, seed: int, start: int = 0):
+        self.curriculum, self.batch_size, self.seed, self.start = curriculum, batch_size, seed, start
 
     def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
@@ -26,7 +30,8 @@ class SceneStream(IterableDataset):
         while True:
             number, use = divmod(index, USES_PER_BATCH)
             if number != drawn:
-                batch = random_batch(np.random.default_rng([self.seed, number]), self.batch_size, self.config)
+                config = [c for first, c in self.curriculum if first <= index][-1]
+                batch = random_batch(np.random.default_rng([self.seed, number]), self.batch_size, config)
                 drawn = number
             yield mirrored(batch, flip_y=bool(use % 2), flip_x=bool(number % 2) != bool(use % 2))
             index += 1
@@ -39,10 +44,10 @@ def mirrored(batch: Batch, *, flip_y: bool, flip_x: bool) -> Batch:
 
 
 def stream_batches(
-    config: SceneConfig, *, batch_size: int, seed: int, start: int = 0, workers: int = 1
+    curriculum: Curriculum, *, batch_size: int, seed: int, start: int = 0, workers: int = 1
 ) -> Iterator[Batch]:
     """The stream, simulated in `workers` background processes (0 = in this one; more than one keeps no order)."""
-    stream = SceneStream(config, batch_size=batch_size, seed=seed, start=start)
+    stream = SceneStream(curriculum, batch_size=batch_size, seed=seed, start=start)
     if workers == 0:
         return iter(stream)
     return iter(DataLoader(stream, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4))
