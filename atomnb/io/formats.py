@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,11 @@ def open_signals(path: Path) -> tuple[str, list[Signal]]:
 @contextmanager
 def reading(path: Path):
     """Turn whatever a reader throws on a damaged file into one clear error, and keep its own remarks out."""
-    logger = logging.getLogger("rsciio")
-    level = logger.level
+    loggers = {logging.getLogger(name): logging.getLogger(name).level for name in ("rsciio", "tifffile")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL)
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         except (AtomnbError, FileNotFoundError, PermissionError, ImportError):
@@ -126,7 +127,8 @@ def reading(path: Path):
                 "microscope, or save it as .tif or .hspy in the program that wrote it."
             ) from error
         finally:
-            logger.setLevel(level)
+            for logger, level in loggers.items():
+                logger.setLevel(level)
 
 
 def _stored_bytes(path: Path) -> int:
@@ -173,6 +175,7 @@ def _open_tia(path: Path) -> tuple[str, list[Signal]]:
 
 
 def _open_mrc(path: Path) -> tuple[str, list[Signal]]:
+    safety.check_mrc(path)
     return "rsciio.mrc", _complete(path, _rosettasciio("mrc", path))
 
 
@@ -225,10 +228,17 @@ def _open_tif(path: Path) -> tuple[str, list[Signal]]:
         for series in tiff.series:
             safety.check_frame(series.shape, series.dtype, path.stat().st_size, name=path.name)
         is_stack = any(len(series.pages) > 1 for series in tiff.series)
+        unit = _imagej_unit(tiff)
     dictionaries = (
         _tif_stack(path) if is_stack else import_module("rsciio.tiff").file_reader(str(path), lazy=False)
     )
-    return "rsciio.tiff", [_with_navigation(s) for s in _from_rosettasciio(dictionaries)]
+    return "rsciio.tiff", [_tif_axes(s, unit) for s in _from_rosettasciio(dictionaries)]
+
+
+def _imagej_unit(tiff) -> str | None:
+    """Unit of length of an ImageJ file; of these, RosettaSciIO 0.15 takes the number but only the unit 'micron'."""
+    unit = (tiff.imagej_metadata or {}).get("unit")
+    return None if unit is None else text_or_none(str(unit).replace("\\u00B5", "µ"))
 
 
 def _tif_stack(path: Path) -> list[dict[str, Any]]:
@@ -268,11 +278,14 @@ def _records(block: np.ndarray) -> np.ndarray:
     return regular_array2rgbx(block)
 
 
-def _with_navigation(signal: Signal) -> Signal:
-    """A TIFF series with its axes before the last two as navigation, as everywhere else."""
-    axes = signal.axes
-    marked = tuple(a._replace(is_navigation=i < len(axes) - 2) for i, a in enumerate(axes))
-    return Signal(signal.data, marked, signal.name, signal.kind, signal.metadata)
+def _tif_axes(signal: Signal, unit: str | None) -> Signal:
+    """A TIFF series with its axes before the last two as navigation, and the unit where the reader left it out."""
+    space = len(signal.axes) - 2
+    axes = tuple(
+        a._replace(is_navigation=i < space, unit=unit if i >= space and a.unit is None else a.unit)
+        for i, a in enumerate(signal.axes)
+    )
+    return replace(signal, axes=axes)
 
 
 def _open_picture(path: Path) -> tuple[str, list[Signal]]:

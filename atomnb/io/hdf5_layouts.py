@@ -81,7 +81,8 @@ def _signal(dataset, file) -> Signal:
     import dask.array as da
 
     name = dataset.name.strip("/")
-    data = da.from_array(dataset, chunks=dataset.chunks or _frame_chunks(dataset.shape))
+    # Whole frames, whatever the chunks in the file: those are often tiny, and each costs a task.
+    data = da.from_array(dataset, chunks=_frame_chunks(dataset.shape))
     nion = _json(dataset.attrs.get("properties"))
     if nion.get("dimensional_calibrations"):
         return Signal(
@@ -95,7 +96,7 @@ def _signal(dataset, file) -> Signal:
 
 
 def _frame_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*(1 for _ in shape[:-2]), *shape[-2:])
+    return tuple(shape) if len(shape) == 2 else (1, *shape[1:])
 
 
 def _field_of_view_scale(dataset, stated: Mapping[str, Any], shape) -> tuple[float | None, str | None]:

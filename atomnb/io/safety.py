@@ -13,8 +13,8 @@ from atomnb.errors import FileFormatError
 MAX_FRAME_PIXELS = 2**30
 """Pixels of the largest single image that is read (32768 × 32768)."""
 
-MAX_EXPANSION = 1100
-"""Bytes of pixels per byte of file beyond which a big image is taken for a bomb; deflate reaches 1032 on zeros."""
+MAX_EXPANSION = 100
+"""Bytes of pixels per byte of file beyond which a big image is taken for a bomb; noise never packs so well."""
 
 BOMB_MIN_BYTES = 2**27
 """Images below this size (128 MB) are never a danger, however well they compress."""
@@ -47,6 +47,10 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x05", "pickle"),
     (b"\x1f\x8b", "gzip"),
 )
+
+
+_MRC_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2}
+"""Bytes per pixel of the modes of MRC."""
 
 
 def require_file(path: Path) -> None:
@@ -117,6 +121,22 @@ def check_complete(nbytes: int, stored: int, *, name: str) -> None:
             f"{name} is truncated: it declares {nbytes} bytes of pixels but the file has {stored}. Copy it again "
             "from the microscope."
         )
+
+
+def check_mrc(path: Path) -> None:
+    """Refuse an MRC file whose header declares more pixels than it has; the reader would try to index them all.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    with path.open("rb") as file:
+        header = file.read(1024)
+    if len(header) < 1024:
+        raise FileFormatError(f"{path.name} is truncated: an .mrc file begins with a header of 1024 bytes.")
+    columns, rows, frames, mode = (int(n) for n in np.frombuffer(header[:16], "<u4"))
+    declared = columns * rows * frames * _MRC_BYTES.get(mode, 1)
+    check_complete(declared, path.stat().st_size - 1024, name=path.name)
 
 
 def check_hdf5(file, *, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from atomnb.data.micrograph import Micrograph
-from atomnb.errors import FileFormatError, ImageError
+from atomnb.errors import CalibrationError, FileFormatError, ImageError
 from atomnb.io.formats import open_signals, reading
 from atomnb.io.metadata import DARK_FIELD
 from atomnb.io.signals import Signal, to_micrograph
@@ -166,7 +166,9 @@ def _described(signals: list[Signal], index: int, reader: str, path: Path) -> Si
 
 
 def _with_scale(signal: Signal, pixel_size: float) -> Signal:
-    """The scale given by the user in place of the file's; pixels that are not square stay so."""
+    """The scale given by the user in place of the file's; of pixels that are not square, it is the shorter side."""
+    if not (np.isfinite(pixel_size) and pixel_size > 0):
+        raise CalibrationError(f"pixel_size must be a positive number of Å or None (unknown), got {pixel_size!r}.")
     sizes = signal.pixel_sizes()
     factors = (1.0, 1.0) if sizes is None else tuple(s / min(sizes) for s in sizes)
     spatial = {id(axis): f for axis, f in zip(signal.image_axes[-2:], factors, strict=True)}
@@ -179,7 +181,9 @@ def _with_scale(signal: Signal, pixel_size: float) -> Signal:
 
 def _loaded(micrograph: Micrograph) -> Micrograph:
     """The same image in memory, in the byte order of this machine."""
-    pixels = np.array(micrograph.data)
+    data = micrograph.data
+    # One thread: the readers share one open file, and starting a pool costs more than reading an image.
+    pixels = data.compute(scheduler="synchronous") if micrograph.is_lazy else np.array(data)
     return replace(micrograph, data=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
 
 
@@ -190,7 +194,7 @@ def _checked_lazy(micrograph: Micrograph) -> Micrograph:
     data = micrograph.data
     frame = (*(1 for _ in data.shape[:-2]), *data.shape[-2:])
     lazy = data.rechunk(frame) if hasattr(data, "dask") else da.from_array(data, chunks=frame)
-    last = np.asarray(lazy[-1] if lazy.ndim == 3 else lazy)
+    last = (lazy[-1] if lazy.ndim == 3 else lazy).compute(scheduler="synchronous")
     if last.shape != micrograph.shape:
         raise FileFormatError(
             f"{micrograph.name}: the last frame has shape {last.shape}, expected {micrograph.shape}."
