@@ -145,14 +145,15 @@ def lab(
     no_browser: NoBrowser = False,
 ) -> None:
     """Open JupyterLab at the notebooks."""
+    options = ServerOptions(host, port, token, None, no_browser).over(ctx.obj)
+    host = options.address()
     from jupyterlab.labapp import LabApp
 
     from atomnb.pages import working_notebooks
 
-    options = ServerOptions(host, port, token, None, no_browser).over(ctx.obj)
     folder = working_notebooks()
     typer.echo(f"The notebooks are in {folder}")
-    LabApp.launch_instance(argv=_lab_arguments(options, folder))
+    LabApp.launch_instance(argv=_lab_arguments(options, host, folder))
 
 
 @app.command()
@@ -270,10 +271,10 @@ def _serve(page: str, options: ServerOptions, *, file: Path | None = None) -> No
     )
 
 
-def _lab_arguments(options: ServerOptions, folder: Path) -> list[str]:
+def _lab_arguments(options: ServerOptions, host: str, folder: Path) -> list[str]:
     arguments = [
         str(folder),
-        f"--ServerApp.ip={options.address()}",
+        f"--ServerApp.ip={host}",
         # JupyterLab would otherwise ask another host for news and newer versions at every start.
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

@@ -1,5 +1,6 @@
 """The project's files agree with one another: dependencies, pins, environment, wheel, README's numbers."""
 
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,13 @@ import record
 
 NINE = {"jupyterlab", "ipywidgets", "voila", "torch", "numpy", "hyperspy", "scikit-image", "networkx", "holoviews"}
 """The packages the project is built on."""
+
+
+def run_make(folder, *words):
+    """Run make as a user would, not as a part of the make that runs these tests."""
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTEST_ARGS")
+    environment = {k: v for k, v in os.environ.items() if k not in outer}
+    return subprocess.run(["make", *words], cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +101,7 @@ def test_the_makefile_uses_the_constraints_and_ci_uses_the_makefile(root):
     installs = [line for line in makefile.splitlines() if "pip install" in line]
     assert installs and all("-c constraints.txt" in line for line in installs)
     script = (root / ".ci" / "run").read_text(encoding="utf-8")
-    assert "make test" in script and "make lint" in script
+    assert re.search(r"make .*test", script) and re.search(r"make .*lint", script)
     assert (root / ".ci" / "run").stat().st_mode & 0o100
 
 
@@ -107,10 +115,10 @@ def test_make_run_installs_once(root, tmp_path):
         (programs / name).write_text(f"#!/bin/sh\necho {log} >> log\n")
         (programs / name).chmod(0o755)
     for _ in range(2):
-        subprocess.run(["make", "run"], cwd=tmp_path, check=True, capture_output=True)
+        assert run_make(tmp_path, "run").returncode == 0
     assert (tmp_path / "log").read_text().split() == ["installed", "opened", "opened"]
     (tmp_path / "pyproject.toml").touch()
-    subprocess.run(["make", "run"], cwd=tmp_path, check=True, capture_output=True)
+    assert run_make(tmp_path, "run").returncode == 0
     assert (tmp_path / "log").read_text().split()[3:] == ["installed", "opened"]
 
 
@@ -118,7 +126,7 @@ def test_make_run_says_what_is_missing_without_a_new_python(root, tmp_path):
     (tmp_path / "Makefile").write_bytes((root / "Makefile").read_bytes())
     for name in ("pyproject.toml", "constraints.txt"):
         (tmp_path / name).write_text("")
-    done = subprocess.run(["make", "run", "PYTHON="], cwd=tmp_path, capture_output=True, text=True)
+    done = run_make(tmp_path, "run", "PYTHON=")
     assert done.returncode != 0 and "Python 3.11 or newer" in done.stderr
     assert not (tmp_path / ".venv").exists()
 
