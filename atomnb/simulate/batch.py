@@ -23,6 +23,7 @@ class SceneConfig:
     """
 
     size: int = 128
+    typical_spacing: float = 9.0
     spacing: tuple[float, float] = (5.3, 20.0)
     spacing_over_sigma: tuple[float, float] = (2.65, 8.0)
     sigma: tuple[float, float] = (1.1, 4.0)
@@ -64,7 +65,7 @@ class Batch(NamedTuple):
 
 def random_layout(rng: np.random.Generator, config: SceneConfig) -> Layout:
     """Draw a crystal, polycrystal, network or sparse atoms with its defects, centred on (0, 0)."""
-    spacing = float(np.clip(np.exp(rng.normal(np.log(9.0), 0.38)), *config.spacing))
+    spacing = float(np.clip(np.exp(rng.normal(np.log(config.typical_spacing), 0.38)), *config.spacing))
     ratio = np.exp(rng.uniform(*np.log(config.spacing_over_sigma)))
     sigma = float(np.clip(spacing / ratio, *config.sigma))
     extent = 0.5 * config.size + max(10.0, 1.2 * spacing)

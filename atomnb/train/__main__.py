@@ -14,8 +14,18 @@ from atomnb.train.patches import stream_batches
 
 CURRICULUM = (
     (0, SceneConfig()),
-    # once the shapes are learnt, what is left to learn is in the noise
-    (3600, SceneConfig(share_low_dose=0.5, share_crystal=0.46, share_sparse=0.10)),
+    # Once the shapes are learnt, what is left to learn is in the noise, and in more of the lattice seen at once.
+    (
+        4800,
+        SceneConfig(
+            typical_spacing=7.5,
+            spacing=(4.9, 20.0),
+            sigma=(0.95, 4.0),
+            share_low_dose=0.5,
+            share_crystal=0.46,
+            share_sparse=0.10,
+        ),
+    ),
 )
 
 
