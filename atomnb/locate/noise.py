@@ -17,8 +17,8 @@ _BINS = 40
 class NoiseModel(NamedTuple):
     """value = gain × Poisson counts + offset + additive noise, so variance = gain × (mean − offset) + read_variance.
 
-    `gain` is in image units per detected electron (0: no shot noise was seen), `offset` the value of an empty
-    pixel, `read_variance` in image units squared.
+    `gain` is in image units per detected electron (0: no shot noise was seen; negative: the image is shown
+    inverted), `offset` the value of an empty pixel, `read_variance` in image units squared.
     """
 
     gain: float
@@ -127,6 +127,12 @@ def find_comb(pixels) -> Comb | None:
 def model_from_line(line: Line, comb: Comb | None) -> NoiseModel:
     """The noise model of a variance line, made exact where the comb of values allows it."""
     slope, intercept = line.slope, line.intercept
+    if slope < 0 and -slope > 2 * line.slope_error:
+        # an image shown inverted: its counts grow downwards
+        mirrored = line._replace(slope=-slope, centre=-line.centre, lowest=-line.lowest)
+        turned = comb and Comb(-float(comb.values[-1]), comb.step, -comb.values[::-1], comb.counts[::-1])
+        model = model_from_line(mirrored, turned)
+        return model._replace(gain=-model.gain, offset=-model.offset)
     if slope <= 2 * line.slope_error:
         level = max(slope * line.centre + intercept, 1e-30)
         return NoiseModel(0.0, line.lowest, float(level))

@@ -38,6 +38,8 @@ LOW_SIGNAL_SHARE = 0.08
 _OVERLAP_SIGMAS = 4.2
 _MAX_NEIGHBOURS = 14
 _SECOND_ORDER = 3.5
+_TILT_ATOMS = 15
+_LAGS = 3
 _STILL = 0.03
 """A step below this share of the standard error is the last."""
 _Y, _X, _A, _S, _B = range(5)
@@ -121,10 +123,12 @@ def refine_positions(
         fit.sweep(4)
         if fit.settle_width(sigma) < 0.01:
             break
+    fit.settle_tilt()
     fit.sweep(max(iterations - 9, 4), learn_noise=not known)
     fit.settle_width(sigma)
     model = first if known else fit.relearn_noise(first)
     fit.sweep(5, finish=True)
+    fit.settle_colour()
     return fit.result(model, max_move)
 
 
@@ -163,14 +167,16 @@ class _Fit:
     neighbours: np.ndarray | None = None
     samples: list | None = None
     scatter: float = 0.1
+    tilt: np.ndarray | None = None
+    colour: tuple[float, float] = (1.0, 1.0)
 
     @classmethod
     def begin(cls, pixels, start, noise, sign, sigma, spacing) -> _Fit:
         n = len(start)
-        unit = noise.gain if noise.gain > 0 else np.sqrt(noise.read_variance)
+        unit = abs(noise.gain) if noise.gain else np.sqrt(noise.read_variance)
         scale = sign * unit
         work = ((pixels - np.float64(noise.offset)) / scale).astype(np.float32)
-        line = (sign * float(noise.gain > 0), noise.read_variance / unit**2)
+        line = (noise.gain / scale, noise.read_variance / unit**2)
         theta = np.zeros((n + 1, 5))
         theta[:n, :2] = start
         theta[:, _S] = sigma
@@ -215,7 +221,7 @@ class _Fit:
 
     def sweep(self, steps: int, *, learn_noise: bool = False, finish: bool = False) -> None:
         """Improve all atoms, chunk after chunk, each against the newest model of its neighbours."""
-        self.samples = [] if learn_noise else None
+        self.samples = [] if learn_noise or finish else None
         for index in self.chunks():
             window = self._window(index)
             alive = np.ones(len(index), bool)
@@ -239,9 +245,10 @@ class _Fit:
         Empirical Bayes: a column's own width counts as far as the image tells it apart from the others. Returns
         the relative change of the common width.
         """
-        log_width = np.log(self.theta[:-1, _S] / self.width)
+        some = self.order[:: max(1, len(self) // 20000)]
+        log_width = np.log(self.theta[some, _S] / self.width)
         precision = 1 / self.scatter**2
-        covariance = np.diagonal(_invert(self.fisher.astype(float)), axis1=1, axis2=2)
+        covariance = np.diagonal(_invert(self.fisher[some].astype(float)), axis1=1, axis2=2)
         information = np.maximum(np.nan_to_num(1 / covariance[:, _S]) - precision, 1e-3)
         # a fitted position follows the noise, which makes the column look narrower by its own variance
         narrowed = np.log1p(np.clip(np.nan_to_num(covariance[:, :2].mean(1)), 0, 0.3)) / 2
@@ -253,9 +260,9 @@ class _Fit:
             excess = spread**2 - 1 / np.median(information)
         else:
             # too faint one by one: one step of scoring for the sum of all columns
-            fisher = self.fisher.sum(0, dtype=float)
-            fisher[_S, _S] -= precision * len(self)
-            move = _solve_matrix(fisher[None], self.score.sum(0, dtype=float)[None, :, None])[0, _S, 0]
+            fisher = self.fisher[some].sum(0, dtype=float)
+            fisher[_S, _S] -= precision * len(some)
+            move = _solve_matrix(fisher[None], self.score[some].sum(0, dtype=float)[None, :, None])[0, _S, 0]
             centre, excess = move + float(np.median(narrowed)) + float(log_width.mean()), 0.03**2
         self.scatter = float(np.sqrt(np.clip(excess, 0.005**2, 0.15**2)))
         if sigma is not None:
@@ -266,6 +273,34 @@ class _Fit:
         if abs(change) > 0.01:
             self._find_neighbours()
         return abs(change)
+
+    def settle_tilt(self) -> None:
+        """The slope of the background under each atom, from the backgrounds of the atoms around it.
+
+        A slope of its own would cost each position much of its precision; a shared one costs little and keeps
+        thickness and contamination from pulling the atoms uphill. Slopes that may be chance are drawn to zero.
+        """
+        if len(self) < 2 * _TILT_ATOMS:
+            return
+        yx, ground = self.theta[:-1, :2], self.theta[:-1, _B]
+        tree = cKDTree(yx)
+        tilt = np.zeros((len(self), 2), np.float32)
+        for index in self.chunks():
+            near = tree.query(yx[index], k=_TILT_ATOMS)[1]
+            around = ground[near]
+            middle = np.median(around, axis=1, keepdims=True)
+            spread = np.median(np.abs(around - middle), axis=1, keepdims=True)
+            around = np.clip(around - middle, -5 * spread, 5 * spread)
+            offset = yx[near] - yx[near].mean(1, keepdims=True)
+            around -= around.mean(1, keepdims=True)
+            square = np.einsum("nki,nkj->nij", offset, offset)
+            square += 1e-3 * np.trace(square, axis1=1, axis2=2)[:, None, None] * np.eye(2)
+            slope = np.linalg.solve(square, np.einsum("nki,nk->ni", offset, around)[:, :, None])
+            plane = (offset @ slope)[:, :, 0]
+            chance = ((around - plane) ** 2).sum(1) / (_TILT_ATOMS - 3)
+            belief = np.maximum(0, 1 - 6 * chance / np.maximum((plane**2).sum(1), 1e-12))
+            tilt[index] = slope[:, :, 0] * belief[:, None]
+        self.tilt = tilt if tilt.any() else None
 
     def relearn_noise(self, first: NoiseModel) -> NoiseModel:
         """Noise line of the residuals of the fit, where neither lattice nor shape is mistaken for noise."""
@@ -296,7 +331,7 @@ class _Fit:
         # likelihood that is no parabola, and finds too high a column (factor from the simulated columns)
         wander = np.minimum(variance.mean(1) / self.theta[:-1, _S] ** 2, 0.2)
         with np.errstate(invalid="ignore"):
-            errors = np.sqrt(variance * (factor * (1 + _SECOND_ORDER * wander))[:, None])
+            errors = np.sqrt(variance * self.colour * (factor * (1 + _SECOND_ORDER * wander))[:, None])
         moved = np.hypot(*(theta[:, :2] - self.start).T)
         limit = np.minimum(3 * theta[:, _S], 0.45 * self.spacing) if max_move is None else max_move
         bad = ~np.isfinite(errors).all(1)
@@ -330,7 +365,7 @@ class _Fit:
         used = int((near < n).sum(1).max())
         # the atom itself, usually first, sorts to the end with the empty places
         rank = np.argsort(near == n, axis=1, kind="stable")
-        self.neighbours = np.take_along_axis(near, rank, 1)[:, : max(used, 1)]
+        self.neighbours = np.take_along_axis(near, rank, 1)[:, : max(used, 1)].astype(np.int32)
 
     def _window(self, index) -> _Window:
         return _Window.cut(self.work, self.theta[index], self.radius[index], self._limit())
@@ -360,6 +395,10 @@ class _Fit:
         gy, gx = window.profiles(self.theta[index])
         model = self._model(window, index, gy, gx)
         model += self.theta[index, _B].astype(np.float32)[:, None, None]
+        if self.tilt is not None:
+            dy, dx = window.distances(self.theta[index])
+            model += (self.tilt[index, 0, None] * dy)[:, :, None]
+            model += (self.tilt[index, 1, None] * dx)[:, None, :]
         return gy, gx, model, self._weights(model, window, index)
 
     def _advance(self, window, index) -> None:
@@ -430,29 +469,73 @@ class _Fit:
         self.excess[index] = (share * residual**2).sum((1, 2)) / total / freed
         spread = (share**2 * (2 * expected**2 + abs(self.line[0]) * expected)).sum((1, 2))
         self.excess_error[index] = np.sqrt(spread) / total
+        if len(index):
+            some = slice(None, None, max(1, len(self) // 64))
+            self.samples.append(self._autocovariance(window.take(some), index[some], residual[some], weight[some]))
+
+    def _autocovariance(self, window, index, residual, weight) -> np.ndarray:
+        """Sums over windows for lags (0…3, −3…3): residual products, those that the fit itself causes, pairs.
+
+        Five fitted numbers leave residuals of white noise slightly anticorrelated, by the hat matrix of the fit.
+        """
+        root = np.sqrt(weight)
+        ry, rx = window.offsets(self.theta[index])
+        by, bx = _basis(np.exp(-0.5 * ry * ry), ry), _basis(np.exp(-0.5 * rx * rx), rx)
+        scale = root * self.theta[index, _A].astype(np.float32)[:, None, None]
+        jac = np.stack([sum(by[:, a, :, None] * bx[:, b, None, :] for a, b in terms) * scale for terms in _TERMS], 1)
+        inverse = np.nan_to_num(_invert(self.fisher[index].astype(float))).astype(np.float32)
+        spread = np.einsum("nab,nbyx->nayx", inverse, jac)
+        # what all columns share is their shape, not noise
+        height = self.theta[index, _A, None, None]
+        shape = (residual / height).mean(0) if len(index) > 8 else 0
+        white, inside = (residual - shape * height) * root, window.mask
+        sums = np.zeros((3, _LAGS + 1, 2 * _LAGS + 1))
+        for dy in range(_LAGS + 1):
+            for dx in range(-_LAGS, _LAGS + 1):
+                here, there = _shifted(dy, dx)
+                sums[0, dy, dx + _LAGS] = (white[here] * white[there]).sum()
+                sums[1, dy, dx + _LAGS] = -np.einsum("nayx,nayx->", spread[(..., *here[1:])], jac[(..., *there[1:])])
+                sums[2, dy, dx + _LAGS] = (inside[here] * inside[there]).sum()
+        return sums
+
+    def settle_colour(self) -> None:
+        """How much larger the position variances are (along y, x) because neighbouring pixels share their noise."""
+        product, caused, pairs = sum(self.samples)
+        self.samples = None
+        dy, dx = np.mgrid[0 : _LAGS + 1, -_LAGS : _LAGS + 1] / self.width
+        # autocorrelation of the derivative of a Gaussian, along y and along x, each pair of lags counted once
+        shape = 2 * np.exp(-(dy**2 + dx**2) / 4)
+        overlap = np.stack([shape * (1 - dy**2 / 2), shape * (1 - dx**2 / 2)])
+        overlap[:, 0, : _LAGS + 1] = 0
+        power = np.ones(2)
+        for _ in range(30):
+            # coloured noise is fitted away as much more as it exceeds white noise in what the fit can follow
+            gone = caused * power.mean()
+            variance = product[0, _LAGS] / max(pairs[0, _LAGS] + gone[0, _LAGS], 0.3 * pairs[0, _LAGS] + 1)
+            correlation = (product / max(variance, 1e-9) - gone) / np.maximum(pairs, 1)
+            correlation[np.abs(correlation) < 3 / np.sqrt(np.maximum(pairs, 1))] = 0
+            power = np.clip(1 + (overlap * correlation).sum((1, 2)), 0.5, 20)
+        area = 4 * np.pi * self.width**2
+        freed = max(1 - 3 / area, 0.5) / max(1 - 3 * power.mean() / area, 0.3)
+        self.colour = tuple(float(p) for p in power * freed)
 
     def _covariance(self):
         """Variances of the positions (N, 2) in px² from the joint Fisher matrix of overlapping columns."""
-        joint = self.fisher.astype(float)
-        own = self.fisher.astype(float)
+        diagonal = np.empty((len(self), 3))
         overlap = np.zeros(len(self), bool)
         for index in self.chunks():
-            pairs_i, pairs_j = self._pairs(index)
-            if len(pairs_i) == 0:
-                continue
-            for a in range(0, len(pairs_i), CHUNK):
-                i, j = pairs_i[a : a + CHUNK], pairs_j[a : a + CHUNK]
-                block = self._coupling(i, j)
-                block = block[:, :, :3]
-                lost = block @ _solve_matrix(own[j][:, :3, :3], block.transpose(0, 2, 1))
-                np.subtract.at(joint, i, lost)
-                near = np.abs(block[:, :2, :2]).max((1, 2)) ** 2
-                strong = near > 0.02 * own[i][:, _Y, _Y] * own[j][:, _Y, _Y]
-                overlap[i[strong]] = True
-        covariance = _invert(joint)
-        scale = self.theta[:-1, _S, None] ** 2
-        diagonal = np.diagonal(covariance, axis1=1, axis2=2)
-        return diagonal[:, :2] * scale, diagonal[:, _A], overlap
+            joint = self.fisher[index].astype(float)
+            rows, partners = self._pairs(index)
+            for a in range(0, len(rows), CHUNK):
+                row, j = rows[a : a + CHUNK], partners[a : a + CHUNK]
+                i = index[row]
+                block = self._coupling(i, j)[:, :, :3]
+                own = self.fisher[j, :3, :3].astype(float)
+                np.subtract.at(joint, row, block @ _solve_matrix(own, block.transpose(0, 2, 1)))
+                shared = np.abs(block[:, :2, :2]).max((1, 2)) ** 2
+                overlap[i[shared > 0.02 * self.fisher[i, _Y, _Y] * own[:, _Y, _Y]]] = True
+            diagonal[index] = np.diagonal(_invert(joint), axis1=1, axis2=2)[:, :3]
+        return diagonal[:, :2] * self.theta[:-1, _S, None] ** 2, diagonal[:, _A], overlap
 
     def _believed_height(self, variance) -> np.ndarray:
         """Factor on the position variance for an amplitude that is itself uncertain (relative `variance`).
@@ -470,11 +553,11 @@ class _Fit:
         return (height / np.maximum(believed, 0.1 * height)) ** power
 
     def _pairs(self, index):
-        """Pairs (i, j) of columns near enough to share information, i in `index`."""
+        """Pairs of columns near enough to share information: places in `index`, and the partners' numbers."""
         near = self.neighbours[index]
         d = np.hypot(*(self.theta[near][:, :, :2] - self.theta[index][:, None, :2]).transpose(2, 0, 1))
         row, col = np.nonzero((near < len(self)) & (d < _OVERLAP_SIGMAS * self.width))
-        return index[row], near[row, col]
+        return row, near[row, col]
 
     def _coupling(self, i, j) -> np.ndarray:
         """Fisher blocks (pairs, 5, 5) between columns i and j over the window of i, in scaled parameters."""
@@ -536,13 +619,18 @@ class _Window:
     def take(self, rows) -> _Window:
         return _Window(self.data[rows], self.mask[rows], self.y0[rows], self.x0[rows])
 
-    def offsets(self, theta):
-        """Distance of each row and column of the windows from the atom, in σ: (n, ..., W) each."""
+    def distances(self, theta):
+        """Distance of each row and column of the windows from the atom, px: (n, ..., W) each."""
         lead = (slice(None),) + (None,) * (theta.ndim - 2)
-        s = theta[..., _S, None]
-        ry = (np.arange(self.data.shape[1]) - (theta[..., _Y] - self.y0[lead])[..., None]) / s
-        rx = (np.arange(self.data.shape[2]) - (theta[..., _X] - self.x0[lead])[..., None]) / s
-        return ry.astype(np.float32), rx.astype(np.float32)
+        dy = np.arange(self.data.shape[1]) - (theta[..., _Y] - self.y0[lead])[..., None]
+        dx = np.arange(self.data.shape[2]) - (theta[..., _X] - self.x0[lead])[..., None]
+        return dy.astype(np.float32), dx.astype(np.float32)
+
+    def offsets(self, theta):
+        """The same in σ."""
+        per_sigma = (1 / theta[..., _S, None]).astype(np.float32)
+        dy, dx = self.distances(theta)
+        return dy * per_sigma, dx * per_sigma
 
     def profiles(self, theta):
         """The Gaussian along y and along x, peak 1."""
@@ -626,6 +714,14 @@ def _shrunk(ratio, error) -> np.ndarray:
     spread = (1.4826 * float(np.median(np.abs(ratio - centre)))) ** 2
     chance = np.minimum(1, error**2 / max(spread, 1e-12))
     return np.maximum(centre + (1 - chance) * (ratio - centre), 0.3 * centre + 1e-9)
+
+
+def _shifted(dy: int, dx: int):
+    """Slices of (n, H, W) stacks: each pixel, and the one (dy, dx) away, dy not negative."""
+    rows = slice(None, -dy or None), slice(dy, None)
+    left, right = slice(None, -abs(dx) or None), slice(abs(dx), None)
+    columns = (left, right) if dx >= 0 else (right, left)
+    return (slice(None), rows[0], columns[0]), (slice(None), rows[1], columns[1])
 
 
 def _weighted_median(values, weights) -> float:
