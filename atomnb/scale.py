@@ -15,10 +15,6 @@ from atomnb.resample import output_shape, resample
 MAX_SIDE = 1024
 """Largest part of an image, in px, whose spectrum is taken; the middle of larger images stands for the whole."""
 
-SPACING_OVER_PERIOD = 0.75
-"""Typical ratio of nearest-neighbour distance to the strongest lattice-plane distance: 0.43 for Si [110] dumbbells,
-0.67 for a honeycomb, 1 for a square lattice, 1.15 for a hexagonal one."""
-
 PLAUSIBLE_SPACING = (0.9, 8.0)
 """Å; distances between neighbouring atomic columns or molecules outside this range mean a wrong pixel size."""
 
@@ -28,65 +24,35 @@ class ScaleReport(NamedTuple):
 
     spacing_px : median nearest-neighbour distance in px of the image, or None when there are no neighbours
     spacing_angstrom : the same in Å, or None when uncalibrated
-    zoom : magnification that brings the image to the model's scale
+    zoom : magnification at which the model saw the image, or None when none did
     pixel_size : Å, or None
     messages : what the user should know
     """
 
     spacing_px: float | None
     spacing_angstrom: float | None
-    zoom: float
+    zoom: float | None
     pixel_size: float | None
     messages: tuple[str, ...] = ()
 
 
-def estimate_scale(image: np.ndarray, *, pixel_size: float | None = None, working: dict | None = None) -> ScaleReport:
-    """Lattice spacing from the image itself, beside its pixel size.
+def estimate_scale(image: np.ndarray, *, pixel_size: float | None = None) -> ScaleReport:
+    """Lattice spacing from the image alone, beside its pixel size; quick, without a network.
 
     Parameters
     ----------
     image : (H, W), atoms bright
     pixel_size : Å, or None when unknown
-    working : the model's scale (`model.card.working`): `pixel_size` Å and `spacing_px`
 
     Notes
     -----
     The strongest Bragg peak gives a plane distance, smoothing at that scale gives maxima, and their median
     nearest-neighbour distance is the spacing. `analyze` measures it again on the atoms it finds.
     """
-    working = working or {"pixel_size": 0.2, "spacing_px": 9.0, "spacing_range_px": (5.3, 20.0)}
     period = dominant_period(image)
     spacing = None if period is None else _spacing_of_maxima(image, period)
-    zoom, messages = choose_zoom(period, pixel_size, working)
     angstrom = None if spacing is None or pixel_size is None else spacing * pixel_size
-    return ScaleReport(spacing, angstrom, zoom, pixel_size, tuple(messages))
-
-
-def choose_zoom(period: float | None, pixel_size: float | None, working: dict) -> tuple[float, list[str]]:
-    """The magnification to start from, and what to tell the user.
-
-    Parameters
-    ----------
-    period : px, from `dominant_period`, or None
-    pixel_size : Å, or None
-    """
-    from_image = None if period is None else working["spacing_px"] / (SPACING_OVER_PERIOD * period)
-    if pixel_size is None:
-        if from_image is None:
-            return 1.0, ["no lattice and no pixel size: the image is analysed as it is; pass pixel_size in Å."]
-        return from_image, [
-            "no pixel size: distances are in pixels. Pass pixel_size in Å, or calibrate by a known spacing."
-        ]
-    from_file = pixel_size / working["pixel_size"]
-    if from_image is None:
-        return from_file, []
-    low, high = PLAUSIBLE_SPACING
-    if not low < period * pixel_size < 1.5 * high:
-        return from_image, [
-            f"the pixel size ({pixel_size:.4g} Å) puts the lattice planes {period * pixel_size:.3g} Å apart, which "
-            "no crystal has: the image's own scale is used. Check the unit, or calibrate by a known spacing."
-        ]
-    return from_file, []
+    return ScaleReport(spacing, angstrom, None, pixel_size)
 
 
 def dominant_period(image: np.ndarray) -> float | None:
@@ -94,7 +60,7 @@ def dominant_period(image: np.ndarray) -> float | None:
     pixels = _middle(np.asarray(image, np.float32))
     power, frequency = _power_spectrum(pixels)
     floor = _ring_median(power, frequency)
-    usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < 0.45)
+    usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < 0.3)
     peak = power == ndimage.maximum_filter(power, size=5)
     contrast = np.where(usable & peak, power / floor, 0)
     if contrast.max() < 16:
@@ -105,9 +71,12 @@ def dominant_period(image: np.ndarray) -> float | None:
 
 def measure_spacing(positions_yx: np.ndarray) -> float | None:
     """Median nearest-neighbour distance of positions (N, 2), in their unit; None for fewer than two."""
-    if len(positions_yx) < 2:
-        return None
-    return float(np.median(cKDTree(positions_yx).query(positions_yx, k=2)[0][:, 1]))
+    return float(np.median(neighbour_distances(positions_yx))) if len(positions_yx) > 1 else None
+
+
+def neighbour_distances(positions_yx: np.ndarray) -> np.ndarray:
+    """Distance (N,) of each of at least two positions (N, 2) to its nearest neighbour, in their unit."""
+    return cKDTree(positions_yx).query(positions_yx, k=2)[0][:, 1]
 
 
 def pixel_size_from_spacing(spacing_px: float, known_angstrom: float) -> float:
@@ -169,9 +138,7 @@ def _ring_median(power: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     order = np.argsort(ring, axis=None, kind="stable")
     edges = np.searchsorted(ring.flat[order], np.arange(n + 1))
     values = power.flat[order]
-    medians = np.array(
-        [np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(edges)]
-    )
+    medians = np.array([np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(edges)])
     return medians[ring] + 1e-30
 
 

@@ -21,7 +21,13 @@ class Peaks(NamedTuple):
     score: np.ndarray
 
 
-def find_peaks(probability: np.ndarray, *, threshold: float = 0.5, min_distance: float = REACH) -> Peaks:
+def find_peaks(
+    probability: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    min_distance: float = REACH,
+    calibration: tuple[float, float] = (1.0, 0.0),
+) -> Peaks:
     """Atoms in a class map at the network's scale.
 
     The map is the expected label (a Gaussian of known width on each atom), so its sum around a peak, over that of one
@@ -32,15 +38,16 @@ def find_peaks(probability: np.ndarray, *, threshold: float = 0.5, min_distance:
     probability : (H, W) in [0, 1], of one class
     threshold : lowest score to keep
     min_distance : px; of two peaks closer than this only the better stays
+    calibration : slope and offset of the model's card, from summed probability to that of an atom
     """
     smooth = ndimage.gaussian_filter(probability, 0.8)
     top = smooth == ndimage.maximum_filter(smooth, size=3)
-    top &= smooth > 0.12 * min(1.0, threshold * 2)
+    top &= smooth > 0.01
     index = np.argwhere(top)
     if not len(index):
         return Peaks(np.zeros((0, 2)), np.zeros(0))
     patches = _patches(probability, index)
-    score = _mass(patches, index, probability.shape)
+    score = calibrated(_mass(patches, index, probability.shape), calibration)
     positions = index + _offset(patches)
     keep = score >= threshold
     positions, score = positions[keep], score[keep]
@@ -48,6 +55,13 @@ def find_peaks(probability: np.ndarray, *, threshold: float = 0.5, min_distance:
     free = _strongest(positions[order], min_distance)
     order = np.sort(order[free])
     return Peaks(positions[order], np.minimum(score[order], 1.0))
+
+
+def calibrated(mass: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
+    """Summed probability (N,) of peaks as the probability of an atom: a logistic map with slope and offset."""
+    slope, offset = calibration
+    inside = np.clip(mass, 1e-6, 1 - 1e-6)
+    return 1 / (1 + np.exp(-(slope * np.log(inside / (1 - inside)) + offset)))
 
 
 _RADIUS = int(np.ceil(REACH))

@@ -16,7 +16,7 @@ from atomnb.data.atoms import AtomTable, concat_atoms
 from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.nets.checkpoint import Model, load_model
-from atomnb.scale import ScaleReport, choose_zoom, conflict_message, dominant_period, measure_spacing
+from atomnb.scale import ScaleReport, conflict_message, measure_spacing
 
 Progress = Callable[[float, str], None]
 
@@ -168,38 +168,17 @@ def _analyze_frame(
 
 
 def _detect(bright, pixel_size, model: Model, options: Options, zoom, progress):
-    """Probability map, peaks and zoom; once more at a better zoom if the atoms lie outside the model's range."""
+    """Probability map, peaks and zoom, and what the user should know of the scale."""
     from atomnb.locate.peaks import find_peaks
+    from atomnb.locate.zoom import find_zoom
     from atomnb.segment import predict_probability
 
-    working = model.card.working
     messages: list[str] = []
-    fixed = zoom is not None
-    if not fixed:
-        zoom, messages = choose_zoom(dominant_period(bright), pixel_size, working)
-    for _ in range(1 if fixed else 3):
-        probability = predict_probability(bright, model, zoom=zoom, progress=_scaled(progress, 0.0, 0.6))
-        peaks = find_peaks(1 - probability[0], threshold=options.threshold)
-        better = _better_zoom(peaks.positions_yx, zoom, working)
-        if better is None:
-            break
-        zoom = better
+    if zoom is None:
+        zoom, messages = find_zoom(bright, model, pixel_size=pixel_size)
+    probability = predict_probability(bright, model, zoom=zoom, progress=_scaled(progress, 0.05, 0.6))
+    peaks = find_peaks(1 - probability[0], threshold=options.threshold, calibration=model.card.calibration)
     return probability, peaks, zoom, messages
-
-
-MIN_ATOMS_FOR_SCALE = 12
-"""Fewer atoms than this do not tell the lattice's scale."""
-
-
-def _better_zoom(positions, zoom: float, working) -> float | None:
-    """A zoom at which the atoms are the model's favourite distance apart, when they are not nearly so already."""
-    if len(positions) < MIN_ATOMS_FOR_SCALE:
-        return None
-    spacing = measure_spacing(positions)
-    low, high = working["comfortable_px"]
-    if low <= spacing <= high:
-        return None
-    return zoom * working["spacing_px"] / spacing
 
 
 def _refined(bright, positions) -> dict[str, np.ndarray]:

@@ -28,7 +28,9 @@ class ModelCard:
     classes: tuple[str, ...]
     architecture: Mapping[str, Any]
     working: Mapping[str, Any]
-    """How images are brought to the network: `pixel_size` Å, `spacing_px`, `spacing_range_px`."""
+    """How images are brought to the network: `pixel_size` Å, the `spacing_px` it likes, `spacing_range_px`."""
+    calibration: tuple[float, float] = (1.0, 0.0)
+    """Slope and offset that turn the logit of a peak's summed probability into that of an atom being there."""
     trained_on: str = ""
     ranges: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)
@@ -77,9 +79,7 @@ def load_model(name: str | Path = "universal", *, device: str = "cpu") -> Model:
     content = weights.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if card.sha256 and digest != card.sha256:
-        raise ModelError(
-            f"{weights.name} does not match its card (SHA-256 {digest[:12]}…): copy both files again."
-        )
+        raise ModelError(f"{weights.name} does not match its card (SHA-256 {digest[:12]}…): copy both files again.")
     net = create_net(card.architecture["name"], dict(card.architecture["options"]))
     try:
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load(content).items()})
@@ -125,6 +125,7 @@ def read_card(path: Path) -> ModelCard:
                 f"{path} has card format {values.get('format')!r}, not {FORMAT}: update atomnb or the model."
             )
         values["classes"] = tuple(values["classes"])
+        values["calibration"] = tuple(values.get("calibration", (1.0, 0.0)))
         return ModelCard(**values)
     except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} is not a readable model card ({error}).") from error

@@ -79,7 +79,7 @@ def card(**changes):
     values = dict(
         name="tiny", summary="for tests", classes=("background", "column"),
         architecture={"name": "unet", "options": {"widths": [8, 8, 8, 8]}},
-        working={"pixel_size": 0.2, "spacing_px": 9.0, "spacing_range_px": [5, 20], "comfortable_px": [6, 15]},
+        working={"pixel_size": 0.2, "spacing_px": [6.3, 8.4], "spacing_range_px": [5, 20]},
     )  # fmt: skip
     return ModelCard(**(values | changes))
 
@@ -135,6 +135,6 @@ def test_shipped_models_are_small_described_and_load():
         assert size < 8e6
         assert found.not_for and found.recipe and found.trained_on and found.sha256
         assert found.classes[0] == "background"
-        low, high = found.working["comfortable_px"]
-        assert low < found.working["spacing_px"] < high
+        low, high = found.working["spacing_range_px"]
+        assert all(low < spacing < high for spacing in found.working["spacing_px"])
         assert not math.isnan(float(np.sum([p.double().sum() for p in model.net.parameters()])))

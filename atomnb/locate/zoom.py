@@ -1,0 +1,126 @@
+"""The magnification at which a model sees an image best, found by trying a few on a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from atomnb.locate.peaks import find_peaks
+from atomnb.nets.checkpoint import Model
+from atomnb.scale import PLAUSIBLE_SPACING, dominant_period, neighbour_distances
+from atomnb.segment import predict_probability
+
+TRIAL_SIDE = 192
+"""Side, in px of the network's input, of the part of the image that is tried."""
+
+MAX_ZOOM = 2.0
+"""Columns less than about 3 px apart are not resolved, so no image needs more magnification."""
+
+SPACING_PER_PERIOD = (0.45, 0.67, 0.95)
+"""Nearest-neighbour distance over the strongest plane distance: dumbbells, honeycombs, simple lattices."""
+
+SPACINGS_ANGSTROM = (1.45, 2.0, 2.8)
+"""Å; tried when there is a pixel size but no Bragg peak."""
+
+SPACINGS_PX = (7.0, 11.0, 17.0, 27.0, 42.0)
+"""px; tried when there is neither."""
+
+
+class Trial(NamedTuple):
+    """What the model saw at one zoom.
+
+    sharpness : Σp² / Σp of the probability map, near 0.5 where every atom is certain
+    density : atoms per px² of the image
+    spacing_px : median nearest-neighbour distance, px of the image; NaN with fewer than 8 atoms
+    spread : relative spread of that distance
+    """
+
+    zoom: float
+    sharpness: float
+    density: float
+    spacing_px: float
+    spread: float
+
+
+def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = None) -> tuple[float, list[str]]:
+    """The best zoom for `image` (H, W; atoms bright) and what the user should know.
+
+    A finer zoom wins when it finds more atoms without losing much certainty; among equals the most certain wins,
+    which is where the network sees most of the lattice at once.
+    """
+    working = model.card.working
+    period = dominant_period(image)
+    messages = _scale_messages(period, pixel_size)
+    trusted = None if period is not None and len(messages) and pixel_size is not None else pixel_size
+    trials = [_try(image, model, z) for z in _candidates(period, trusted, working)]
+    best = _choose([t for t in trials if _sensible(t, period)])
+    if best is None or (trusted is not None and best.spread > 0.35):
+        return _without_lattice(trusted, working, messages)
+    finer = [_try(image, model, z) for z in _targets(best, working) if abs(np.log(z / best.zoom)) > 0.1]
+    best = _choose([best, *(t for t in finer if _sensible(t, period))])
+    return best.zoom, messages
+
+
+def _scale_messages(period: float | None, pixel_size: float | None) -> list[str]:
+    if pixel_size is None:
+        return ["no pixel size: distances are in pixels. Pass pixel_size in Å, or calibrate by a known spacing."]
+    low, high = PLAUSIBLE_SPACING
+    if period is not None and not low < period * pixel_size < 1.5 * high:
+        return [
+            f"the pixel size ({pixel_size:.4g} Å) puts the lattice planes {period * pixel_size:.3g} Å apart, which "
+            "no crystal has: the image's own scale is used. Check the unit, or calibrate by a known spacing."
+        ]
+    return []
+
+
+def _candidates(period: float | None, pixel_size: float | None, working: Mapping[str, Any]) -> list[float]:
+    if period is not None:
+        spacings = [period * r for r in SPACING_PER_PERIOD]
+    elif pixel_size is not None:
+        spacings = [s / pixel_size for s in SPACINGS_ANGSTROM]
+    else:
+        spacings = list(SPACINGS_PX)
+    return sorted({min(MAX_ZOOM, working["spacing_px"][0] / s) for s in spacings})
+
+
+def _targets(best: Trial, working: Mapping[str, Any]) -> list[float]:
+    return [min(MAX_ZOOM, s / best.spacing_px) for s in working["spacing_px"]]
+
+
+def _try(image: np.ndarray, model: Model, zoom: float) -> Trial:
+    side = [min(n, int(TRIAL_SIDE / zoom)) for n in image.shape]
+    start = [(n - s) // 2 for n, s in zip(image.shape, side, strict=True)]
+    part = image[start[0] : start[0] + side[0], start[1] : start[1] + side[1]]
+    if float(part.max()) == float(part.min()):
+        return Trial(zoom, 0.0, 0.0, np.nan, np.nan)
+    probability = predict_probability(part, model, zoom=zoom)[1:].sum(axis=0)
+    positions = find_peaks(probability, threshold=0.5, calibration=model.card.calibration).positions_yx / zoom
+    sharpness = float((probability**2).sum() / max(probability.sum(), 1.0))
+    if len(positions) < 8:
+        return Trial(zoom, sharpness, len(positions) / part.size, np.nan, np.nan)
+    distance = neighbour_distances(positions)
+    spacing = float(np.median(distance))
+    spread = float(1.48 * np.median(np.abs(distance - spacing)) / spacing)
+    return Trial(zoom, sharpness, len(positions) / part.size, spacing, spread)
+
+
+def _sensible(trial: Trial, period: float | None) -> bool:
+    if not (trial.spacing_px * trial.zoom > 4.6 and trial.spacing_px > 3.2):
+        return False
+    return period is None or 0.33 < trial.spacing_px / period < 1.5
+
+
+def _choose(trials: list[Trial]) -> Trial | None:
+    if not trials:
+        return None
+    certain = [t for t in trials if t.sharpness > 0.75 * max(t.sharpness for t in trials)]
+    dense = [t for t in certain if t.density > 0.85 * max(t.density for t in certain)]
+    return max(dense, key=lambda t: t.sharpness)
+
+
+def _without_lattice(pixel_size: float | None, working: Mapping[str, Any], messages: list[str]):
+    if pixel_size is not None:
+        return min(MAX_ZOOM, pixel_size / working["pixel_size"]), messages
+    return 1.0, [*messages, "no lattice found either: the image is analysed at its own resolution."]
