@@ -20,7 +20,7 @@ def is_dark(pixels: np.ndarray, metadata: Mapping[str, Any]) -> bool:
     detector = str(metadata.get("detector") or "").lower()
     if detector:
         return any(name in detector.replace("haadf", "").replace("maadf", "") for name in DARK_DETECTORS)
-    return spot_skewness(pixels) < -0.5
+    return spot_skewness(pixels) < -0.3
 
 
 def spot_skewness(pixels: np.ndarray) -> float:
