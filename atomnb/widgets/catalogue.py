@@ -57,8 +57,7 @@ PAGES: tuple[Page, ...] = (
         "notebook",
         "01_find_atoms",
         "01 · From an image to atoms",
-        "The same path in Python, one idea at a time: open, set the scale, segment, locate, judge the "
-        "errors, save.",
+        "The same path in Python, one idea at a time: open, set the scale, segment, locate, judge the errors, save.",
         "notebook_01.png",
         "10 min",
     ),

@@ -35,11 +35,7 @@ def home_html(*, data_folder: str) -> str:
 
 
 def _card(page: Page) -> str:
-    download = (
-        f'<a class="an-quiet" href="{page.url}.ipynb" download>Download</a>'
-        if page.kind == "notebook"
-        else ""
-    )
+    download = f'<a class="an-quiet" href="{page.url}.ipynb" download>Download</a>' if page.kind == "notebook" else ""
     verb = "Open" if page.kind == "dashboard" else "Run and read"
     return f"""
 <article class="an-card" data-page="{page.name}">

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -80,6 +81,8 @@ def serve(
     path = _page_path(page, name)
     os.environ[DATA_VARIABLE] = str(folder)
     _add_template_path()
+    # jupyter_server counts the pings of a connection in ms, tornado takes them for seconds and complains.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
     chosen = _free_port(host, port)
     with tempfile.TemporaryDirectory(prefix="atomnb_") as stage:
         _copy_pages(Path(stage))
@@ -229,7 +232,6 @@ def _config(root_dir: str) -> Config:
     config.Voila.log_level = "ERROR"
     config.Voila.tornado_settings = {
         "websocket_max_message_size": MESSAGE_LIMIT_BYTES,
-        "ws_ping_timeout": 30_000,
         "headers": {"Content-Security-Policy": _SECURITY_POLICY},
     }
     config.VoilaConfiguration.template = "atomnb"
@@ -276,9 +278,7 @@ def _data_folder(file, data_dir) -> tuple[Path, str | None]:
     if target is None:
         return folder, None
     if not target.is_relative_to(folder):
-        raise AtomnbError(
-            f"{target} is not in the data folder {folder}: leave data_dir out, or move the file."
-        )
+        raise AtomnbError(f"{target} is not in the data folder {folder}: leave data_dir out, or move the file.")
     return folder, str(target.relative_to(folder))
 
 
@@ -315,9 +315,7 @@ def _free_port(host: str, port: int | None) -> int:
             return candidate
     if port:
         raise AtomnbError(f"port {port} is taken or not allowed: leave it out to get a free one.")
-    raise AtomnbError(
-        f"no free port between {DEFAULT_PORT} and {DEFAULT_PORT + PORTS_TRIED}: name one with port=."
-    )
+    raise AtomnbError(f"no free port between {DEFAULT_PORT} and {DEFAULT_PORT + PORTS_TRIED}: name one with port=.")
 
 
 def _open_browser(url: str) -> None:

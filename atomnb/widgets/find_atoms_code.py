@@ -1,0 +1,74 @@
+"""The Python behind a result: what the page did, as lines to paste into a notebook."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """Where an image came from.
+
+    `kind` is 'sample' or 'file'; `name` the sample's name or the file's path as Python should open it; `channel` the
+    index of the signal, None for the default.
+    """
+
+    kind: str
+    name: str
+    channel: int | None = None
+
+
+class Request(NamedTuple):
+    """The settings of one analysis; `frame` is None for a single image or a whole stack."""
+
+    source: Source
+    frame: int | None
+    pixel_size: float | None
+    model: str
+    contrast: str
+    refine: bool
+    floor: float
+
+
+def code_of(request: Request, *, threshold: float) -> str:
+    """Python that gives the same atoms."""
+    lines = ["import atomnb", "", f"image = {_opening(request.source)}"]
+    if request.frame is not None:
+        lines.append(f"image = atomnb.as_micrograph(image.frame({request.frame}))")
+    options = [f"threshold={request.floor:g}"]
+    if request.pixel_size is not None:
+        options.insert(0, f"pixel_size={float(f'{request.pixel_size:.9g}')!r}")
+    if request.model != "universal":
+        options.insert(0, f"model={request.model!r}")
+    if request.contrast != "auto":
+        options.append(f"contrast={request.contrast!r}")
+    if not request.refine:
+        options.append("refine=False")
+    call = f"analysis = atomnb.analyze(image, {', '.join(options)})"
+    if len(call) > 58:
+        call = "analysis = atomnb.analyze(\n    image,\n" + "".join(f"    {o},\n" for o in options) + ")"
+    lines += [call, 'score = analysis.atoms.df["score"]', f"atoms = analysis.atoms.select(score >= {threshold:.2f})"]
+    lines += ["", 'atoms.save("atoms.csv")']
+    return "\n".join(lines)
+
+
+def notebook_of(code: str, *, title: str) -> bytes:
+    """The code as a Jupyter notebook that also draws the result."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    picture = "from atomnb.viz.overlay import show_atoms\n\nshow_atoms(analysis);"
+    cells = [
+        new_markdown_cell(f"# {title}\n\nMade by *Find atoms*; it gives the same atoms as the page."),
+        new_code_cell(code),
+        new_code_cell("atoms.df.head()"),
+        new_code_cell(picture),
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return nbformat.writes(new_notebook(cells=cells, metadata=kernel)).encode()
+
+
+def _opening(source: Source) -> str:
+    if source.kind == "sample":
+        return f"atomnb.sample_image({source.name!r})"
+    channel = "" if source.channel is None else f", channel={source.channel}"
+    return f"atomnb.read_image({source.name!r}{channel})"

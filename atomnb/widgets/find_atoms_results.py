@@ -1,0 +1,248 @@
+"""The panel of results of Find atoms: counts, histograms, table, export, and the code behind them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+
+from atomnb.data.flags import Flag
+from atomnb.widgets.debounce import debounced
+from atomnb.widgets.find_atoms_code import notebook_of
+from atomnb.widgets.find_atoms_state import QUANTITIES, FindAtomsState, mean_error
+from atomnb.widgets.histogram import LinkedHistogram
+from atomnb.widgets.parts import CodePanel, PagedTable, TitleBar
+from atomnb.widgets.report import guarded
+
+ROWS = 14
+HARMLESS = Flag.OVERLAP | Flag.BORDER
+"""Remarks that say where an atom is, not that its fit went wrong."""
+
+VIEWS = ("Plot", "Table", "Export", "Code")
+MIME = {
+    "csv": "text/csv",
+    "xyz": "chemical/x-xyz",
+    "hspy": "application/x-hdf5",
+    "ipynb": "application/x-ipynb+json",
+}
+EXPORTS = (
+    ("csv", "Table (.csv)", "Positions, errors and flags, for any program"),
+    ("xyz", "Structure (.xyz)", "Positions in Å, for ASE and OVITO; needs a scale"),
+    ("hspy", "HyperSpy (.hspy)", "The image with the atoms as markers"),
+    ("png", "Picture (.png)", "The view of the image as it is now"),
+    ("ipynb", "Notebook (.ipynb)", "This session as Python"),
+)
+
+
+class ResultPanel(widgets.VBox):
+    """Shows what `state` found.
+
+    Parameters
+    ----------
+    page : TitleBar
+        Saves files.
+    canvas : ImageCanvas
+        Gives the picture.
+    """
+
+    def __init__(self, state: FindAtomsState, *, page: TitleBar, canvas) -> None:
+        self.state, self.page, self.canvas = state, page, canvas
+        self._sort, self._descending, self._first = "", False, 0
+        self.summary = widgets.HTML()
+        self.view = widgets.ToggleButtons(options=VIEWS, style={"button_width": "auto"})
+        self.view.add_class("an-segments")
+        self.quantity = widgets.Dropdown(
+            layout={"width": "100%"}, options=[(text, name) for name, text in QUANTITIES.items()]
+        )
+        self.histogram = LinkedHistogram(on_range=guarded(state.show_report, "selecting")(self._select_range))
+        self.histogram_note = widgets.HTML()
+        self.clear = widgets.Button(description="Clear selection")
+        self.clear.add_class("an-small")
+        turning = guarded(state.show_report, "showing the table")
+        self.table = PagedTable(
+            on_sort=turning(self._sort_by), on_page=turning(self._go_to), on_row=turning(self._click_row)
+        )
+        self.exports = {name: widgets.Button(description=label, tooltip=tip) for name, label, tip in EXPORTS}
+        self.export_why = widgets.HTML()
+        self.code = CodePanel()
+        self.boxes = {
+            "Plot": widgets.VBox([self.quantity, self.histogram.widget, self.histogram_note, self.clear]),
+            "Table": widgets.VBox([self.table]),
+            "Export": widgets.VBox([*self._export_rows(), self.export_why]),
+            "Code": widgets.VBox([self.code]),
+        }
+        super().__init__([widgets.HTML("<h2>Result</h2>"), self.summary, self.view, *self.boxes.values()])
+        self.add_class("an-panel")
+        self.add_class("an-results")
+        self._connect()
+        self._show_view()
+        self._show()
+
+    def _connect(self) -> None:
+        state = self.state
+        later = debounced(guarded(state.show_report, "showing the result")(self._show))
+        state.observe(later, ["found", "threshold", "selected", "pixel_size", "opened"])
+        state.observe(lambda _: self._show_current(), "current")
+        self.quantity.observe(later, "value")
+        self.view.observe(lambda _: self._show_view(), "value")
+        self.clear.on_click(lambda _: state.select([]))
+        for name, button in self.exports.items():
+            button.on_click(guarded(state.show_report, "exporting")(lambda _, name=name: self.export(name)))
+
+    # ---------- export ----------
+    def export(self, kind: str) -> None:
+        """Let the browser save the result as `kind` ('csv', 'xyz', 'hspy', 'png', 'ipynb')."""
+        name = Path(self.state.opened.image.name or "image").stem
+        if kind == "png":
+            self.canvas.send({"kind": "picture", "name": f"{name}_atoms.png"})
+        else:
+            self.page.save(f"{name}_atoms.{kind}", self._content(kind), mime=MIME[kind])
+
+    def _content(self, kind: str) -> bytes:
+        if kind == "ipynb":
+            return notebook_of(self.state.code(), title=self.state.opened.image.name or "Atoms")
+        atoms = self.state.result()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"atoms.{kind}"
+            if kind == "hspy":
+                from atomnb.io.tables import write_hspy
+
+                write_hspy(self.state.found.analysis.image, atoms, path)
+            else:
+                atoms.save(path)
+            return path.read_bytes()
+
+    def _export_rows(self):
+        for name, _, tip in EXPORTS:
+            row = widgets.HBox([self.exports[name], widgets.HTML(f'<span class="an-muted">{tip}</span>')])
+            row.add_class("an-line")
+            row.add_class("an-export")
+            yield row
+
+    # ---------- selection ----------
+    def _select_range(self, low: float, high: float) -> None:
+        self.state.select_range(self.quantity.value, low, high)
+
+    def _click_row(self, atom: int) -> None:
+        self.state.current = atom
+        y, x = self.state.atoms.positions_yx[atom]
+        self.canvas.send({"kind": "look_at", "y": float(y), "x": float(x)})
+
+    def _sort_by(self, column: str) -> None:
+        self._descending = not self._descending if column == self._sort else False
+        self._sort, self._first = column, 0
+        self._show_table()
+
+    def _go_to(self, first: int) -> None:
+        self._first = max(0, first)
+        self._show_table()
+
+    # ---------- showing ----------
+    def _show_view(self) -> None:
+        for name, box in self.boxes.items():
+            box.layout.display = None if name == self.view.value else "none"
+
+    def _show(self) -> None:
+        found = self.state.found is not None
+        self.summary.value = self._summary() if found else '<p class="an-muted">Atoms show up here.</p>'
+        self.view.layout.display = None if found else "none"
+        for name, box in self.boxes.items():
+            box.layout.display = None if found and name == self.view.value else "none"
+        if not found:
+            return
+        state = self.state
+        values, label = state.values(self.quantity.value)
+        chosen = np.isin(state.shown, state.selected)
+        self.histogram.show(values, chosen, label)
+        self.histogram_note.value = f'<p class="an-muted">{self._histogram_text(values, chosen)}</p>'
+        self.clear.layout.display = None if len(state.selected) else "none"
+        no_scale = state.found.analysis.pixel_size is None
+        self.exports["xyz"].disabled = no_scale
+        self.export_why.value = (
+            '<p class="an-muted">.xyz is in Å: set the scale and find the atoms again.</p>' if no_scale else ""
+        )
+        self.code.code = state.code()
+        self._first = 0
+        self._show_table()
+
+    def _summary(self) -> str:
+        state = self.state
+        df = state.atoms.df.iloc[state.shown]
+        error = mean_error(df[df["flags"] & int(Flag.NOT_CONVERGED | Flag.MOVED_FAR) == 0]).median()
+        facts = [("atoms", f"{len(df):,}".replace(",", " "))]
+        if np.isfinite(error):
+            size = state.found.analysis.pixel_size
+            facts.append(("median error", f"{error * size * 100:.2g} pm" if size else f"{error:.2g} px"))
+        facts.append(("to check", str(int((df["flags"] & ~int(HARMLESS) != 0).sum()))))
+        if len(state.selected):
+            facts.append(("selected", str(int(np.isin(state.shown, state.selected).sum()))))
+        return '<div class="an-numbers">' + "".join(f"<div><b>{v}</b>{k}</div>" for k, v in facts) + "</div>"
+
+    def _histogram_text(self, values: np.ndarray, chosen: np.ndarray) -> str:
+        part = values[chosen] if chosen.any() else values
+        part = part[np.isfinite(part)]
+        if not len(part):
+            return "Nothing to show at this threshold."
+        who = f"{len(part)} selected" if chosen.any() else f"All {len(part)}"
+        return f"{who}: median {np.median(part):.4g}, SD {part.std():.3g}. Drag over the histogram to select atoms."
+
+    def _show_table(self) -> None:
+        state = self.state
+        rows = state.selected[np.isin(state.selected, state.shown)] if len(state.selected) else state.shown
+        df = state.atoms.df.iloc[rows]
+        size = state.pixel_size
+        columns = _columns(size)
+        df = df.assign(error=mean_error(df), number=rows)
+        if self._sort:
+            order = np.argsort(df[self._sort].to_numpy(), kind="stable")
+            rows = rows[order[::-1] if self._descending else order]
+        first = min(self._first, max(0, len(rows) - 1) // ROWS * ROWS)
+        self._first = first
+        part = state.atoms.df.iloc[rows[first : first + ROWS]]
+        part = part.assign(error=mean_error(part))
+        self.table.page = {
+            "columns": [{"name": name, "label": label, "title": title} for name, label, title, _ in columns],
+            "rows": [
+                [str(index), *(show(value) for value, (*_, show) in zip(row, columns[1:], strict=True))]
+                for index, row in zip(
+                    part.index, part[[c[0] for c in columns[1:]]].itertuples(index=False), strict=True
+                )
+            ],
+            "ids": [int(i) for i in part.index],
+            "first": first,
+            "total": len(rows),
+            "size": ROWS,
+            "sort": self._sort,
+            "descending": self._descending,
+        }
+
+    def _show_current(self) -> None:
+        self.table.current = self.state.current
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("e+0", "e")
+
+
+def _columns(size: float | None):
+    """Name, label, explanation and text of each column of the table."""
+    unit, factor, small, fine = ("Å", size, "pm", 100 * size) if size else ("px", 1.0, "px", 1.0)
+
+    def length(value) -> str:
+        return f"{value * factor:.2f}"
+
+    def error(value) -> str:
+        return f"{value * fine:.2g}" if np.isfinite(value) else "–"
+
+    return (
+        ("number", "#", "Number of the atom", str),
+        ("y", f"y ({unit})", "Distance from the top", length),
+        ("x", f"x ({unit})", "Distance from the left", length),
+        ("error", f"± ({small})", "Standard error per axis, 1σ", error),
+        ("intensity", "Intens.", "Integrated signal above the background", _short),
+        ("sublattice", "Grp", "Group by intensity and surroundings", lambda v: "–" if v < 0 else str(v)),
+        ("score", "Score", "Probability of an atom here", lambda v: f"{v:.2f}"),
+        ("flags", "Remarks", "What to keep in mind", lambda v: Flag.describe(int(v))),
+    )
