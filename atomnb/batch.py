@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from atomnb.errors import AtomnbError, AtomnbWarning, CancelledError
 from atomnb.io.atomic import atomic_path
@@ -44,7 +45,7 @@ class BatchRow:
     pixel_size: float | None = None
     spacing_px: float | None = None
     spacing_angstrom: float | None = None
-    messages: str = ""
+    messages: tuple[str, ...] = ()
     error: str = ""
     seconds: float | None = None
     traceback: str = ""
@@ -184,6 +185,7 @@ def read_summary(out_dir: Path) -> dict[str, BatchRow]:
 
 
 _COLUMNS = [f.name for f in fields(BatchRow) if f.name != "traceback"]
+_BETWEEN_MESSAGES = " | "
 _NUMBERS = {"atoms": int} | dict.fromkeys(("pixel_size", "spacing_px", "spacing_angstrom", "seconds"), float)
 
 
@@ -260,7 +262,7 @@ def _analyze_one(file: Path, folder: Path, *, options: dict, overwrite: bool, pr
             row,
             error=one_line(error),
             traceback=traceback.format_exc(),
-            seconds=time.perf_counter() - start,
+            seconds=round(time.perf_counter() - start, 3),
         )
     said = [str(w.message) for w in caught if issubclass(w.category, AtomnbWarning)]
     return replace(
@@ -270,8 +272,8 @@ def _analyze_one(file: Path, folder: Path, *, options: dict, overwrite: bool, pr
         pixel_size=analysis.pixel_size,
         spacing_px=analysis.scale.spacing_px,
         spacing_angstrom=analysis.scale.spacing_angstrom,
-        messages="; ".join(dict.fromkeys([*said, *analysis.messages])),
-        seconds=time.perf_counter() - start,
+        messages=tuple(dict.fromkeys([*said, *analysis.messages])),
+        seconds=round(time.perf_counter() - start, 3),
     )
 
 
@@ -319,9 +321,16 @@ def _write_summary(out_dir: Path, rows: Iterable[BatchRow]) -> None:
     ):
         writer = csv.DictWriter(handle, _COLUMNS)
         writer.writeheader()
-        writer.writerows({name: getattr(row, name) for name in _COLUMNS} for row in rows)
+        writer.writerows(map(_line, rows))
+
+
+def _line(row: BatchRow) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    return values | {"messages": _BETWEEN_MESSAGES.join(row.messages)}
 
 
 def _row(line: dict[str, str]) -> BatchRow:
+    """What `_line` made a line of."""
     values = {k: (_NUMBERS[k](v) if v else None) if k in _NUMBERS else v for k, v in line.items()}
-    return BatchRow(**values)
+    messages = tuple(line["messages"].split(_BETWEEN_MESSAGES)) if line["messages"] else ()
+    return BatchRow(**values | {"messages": messages})

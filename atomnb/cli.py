@@ -321,8 +321,8 @@ def _print_row(row: Any, status: _StatusLine) -> None:
         return
     scale = "uncalibrated" if row.pixel_size is None else f"{row.pixel_size:.4g} Å/px"
     typer.echo(f"{name}: {row.atoms} atoms, {scale}, {row.seconds:.1f} s")
-    if row.messages:
-        typer.echo(f"  note: {row.messages}")
+    for message in row.messages:
+        typer.echo(f"  note: {message}")
 
 
 def _card_text(card: dict[str, Any]) -> str:

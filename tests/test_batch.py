@@ -12,7 +12,6 @@ import atomnb
 from atomnb import AtomTable, Micrograph
 from atomnb.batch import (
     SUMMARY,
-    BatchRow,
     analyze_files,
     expand_inputs,
     folder_names,
@@ -107,7 +106,8 @@ def test_options_reach_the_analysis(analyzed, tmp_path):
 def test_warnings_of_reading_become_messages_and_are_not_raised(analyzed, tmp_path):
     (file,) = touch(tmp_path, "noscale.tif")
     (row,) = analyze_files([file], tmp_path / "out")
-    assert row.messages == "the scale has no unit; the lattice says otherwise"
+    assert row.messages == ("the scale has no unit", "the lattice says otherwise")
+    assert read_summary(tmp_path / "out")["noscale"] == row
 
 
 def test_a_result_is_kept_unless_overwriting_is_asked_for(analyzed, tmp_path):
@@ -243,9 +243,7 @@ def test_results_can_be_read_by_others(analyzed, tmp_path):
 def test_rows_survive_the_summary_unchanged(analyzed, tmp_path):
     (file,) = touch(tmp_path, "a.tif")
     (row,) = analyze_files([file], tmp_path / "out", pixel_size=0.25)
-    back = read_summary(tmp_path / "out")["a"]
-    assert back == BatchRow(**{**row.__dict__, "seconds": back.seconds})
-    assert back.seconds == pytest.approx(row.seconds)
+    assert read_summary(tmp_path / "out")["a"] == row
 
 
 def test_errors_in_one_line():
@@ -253,3 +251,39 @@ def test_errors_in_one_line():
     assert one_line(KeyError("a")) == "KeyError: 'a'"
     assert one_line(MemoryError()) == "MemoryError"
     assert one_line(FileNotFoundError(2, "No such file", "a.tif")) == "a.tif: No such file"
+
+
+def test_a_batch_from_the_command_line_end_to_end(tmp_path, rng, capsys):
+    """A square lattice of 2 Å at 0.2 Å/px, bright and clear, beside a file that is no image."""
+    import json
+
+    import tifffile
+
+    from atomnb.cli import main
+
+    y, x = np.mgrid[:128, :128]
+    lattice = np.arange(8.3, 122, 10.0)
+    columns = sum(np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 2.0**2)) for cy in lattice for cx in lattice)
+    source = tmp_path / "in"
+    source.mkdir()
+    np.save(source / "square.npy", rng.poisson(100 * columns + 5).astype(np.float32))
+    (source / "torn.tif").write_bytes(b"II*")
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        main(["analyze", str(source), "-o", str(out), "--pixel-size", "0.2"])
+    assert stop.value.code == 1
+    said = capsys.readouterr()
+    assert "torn.tif" in said.err and "Traceback" not in said.err
+    assert sorted(p.name for p in out.iterdir()) == ["square", SUMMARY]
+    rows = read_summary(out)
+    assert rows["torn"].status == "failed"
+    assert rows["square"].atoms == len(lattice) ** 2
+    assert rows["square"].spacing_angstrom == pytest.approx(2.0, rel=0.02)
+    names = sorted(p.name for p in (out / "square").iterdir())
+    assert names == ["atoms.csv", "overlay.png", "probability.tif", "result.json"]
+    assert tifffile.imread(out / "square" / "probability.tif").shape == (2, 128, 128)
+    result = json.loads((out / "square" / "result.json").read_text())
+    assert result["provenance"]["model"] == "universal"
+    with pytest.raises(SystemExit):
+        main(["analyze", str(source / "square.npy"), "-o", str(out), "--pixel-size", "0.2"])
+    assert "exists already" in capsys.readouterr().err

@@ -151,7 +151,7 @@ def test_lab_opens_the_notebooks_and_asks_no_other_host(run, monkeypatch, root):
 
 def test_analyze_hands_everything_on(run, batch, tmp_path):
     rows, calls = batch
-    rows.append(BatchRow("a", "/d/a.tif", "done", atoms=12, pixel_size=0.2, seconds=1.0, messages="5 % off"))
+    rows.append(BatchRow("a", "/d/a.tif", "done", atoms=12, pixel_size=0.2, seconds=1.0, messages=("5 % off",)))
     status, out, err = run(
         *("analyze", "a.tif", "d/*.tif", "-o", tmp_path, "--model", "m", "--pixel-size", 0.2),
         *("--threshold", 0.7, "--overwrite"),
