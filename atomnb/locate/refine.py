@@ -11,11 +11,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from atomnb.data.flags import Flag
 from atomnb.errors import AtomnbError
+from atomnb.locate.gaussian import AMP as _A
+from atomnb.locate.gaussian import GROUND as _B
+from atomnb.locate.gaussian import SIGMA as _S
+from atomnb.locate.gaussian import Window, coupling, derivatives, invert, moments, solve
+from atomnb.locate.gaussian import X as _X
+from atomnb.locate.gaussian import Y as _Y
 from atomnb.locate.noise import (
     Line,
     NoiseModel,
@@ -42,7 +48,6 @@ _TILT_ATOMS = 15
 _LAGS = 3
 _STILL = 0.03
 """A step below this share of the standard error is the last."""
-_Y, _X, _A, _S, _B = range(5)
 
 
 class Refined(NamedTuple):
@@ -248,7 +253,7 @@ class _Fit:
         some = self.order[:: max(1, len(self) // 20000)]
         log_width = np.log(self.theta[some, _S] / self.width)
         precision = 1 / self.scatter**2
-        covariance = np.diagonal(_invert(self.fisher[some].astype(float)), axis1=1, axis2=2)
+        covariance = np.diagonal(invert(self.fisher[some].astype(float)), axis1=1, axis2=2)
         information = np.maximum(np.nan_to_num(1 / covariance[:, _S]) - precision, 1e-3)
         # a fitted position follows the noise, which makes the column look narrower by its own variance
         narrowed = np.log1p(np.clip(np.nan_to_num(covariance[:, :2].mean(1)), 0, 0.3)) / 2
@@ -262,7 +267,7 @@ class _Fit:
             # too faint one by one: one step of scoring for the sum of all columns
             fisher = self.fisher[some].sum(0, dtype=float)
             fisher[_S, _S] -= precision * len(some)
-            move = _solve_matrix(fisher[None], self.score[some].sum(0, dtype=float)[None, :, None])[0, _S, 0]
+            move = solve(fisher[None], self.score[some].sum(0, dtype=float)[None, :, None])[0, _S, 0]
             centre, excess = move + float(np.median(narrowed)) + float(log_width.mean()), 0.03**2
         self.scatter = float(np.sqrt(np.clip(excess, 0.005**2, 0.15**2)))
         if sigma is not None:
@@ -367,11 +372,10 @@ class _Fit:
         rank = np.argsort(near == n, axis=1, kind="stable")
         self.neighbours = np.take_along_axis(near, rank, 1)[:, : max(used, 1)].astype(np.int32)
 
-    def _window(self, index) -> _Window:
-        return _Window.cut(self.work, self.theta[index], self.radius[index], self._limit())
-
-    def _limit(self) -> float:
-        return (self.clip - self.zero) / self.scale if np.isfinite(self.clip) else np.inf
+    def _window(self, index) -> Window:
+        limit = (self.clip - self.zero) / self.scale
+        valid = (-np.inf, limit) if self.scale > 0 else (limit, np.inf)
+        return Window.cut(self.work, self.theta[index], self.radius[index], valid)
 
     def _model(self, window, index, gy, gx):
         """Summed model of the own column and its neighbours in each window, without background."""
@@ -404,7 +408,7 @@ class _Fit:
     def _advance(self, window, index) -> None:
         """One damped step of Fisher scoring for the atoms `index`."""
         gy, gx, model, weight = self._evaluate(window, index)
-        fisher, score = _moments(window, self.theta[index], gy, gx, weight, weight * (window.data - model))
+        fisher, score = moments(window, self.theta[index], gy, gx, weight, weight * (window.data - model))
         amp = self.theta[index, _A]
         fisher *= (amp**2)[:, None, None]
         score *= amp[:, None]
@@ -412,7 +416,7 @@ class _Fit:
         fisher[:, _S, _S] += 1 / self.scatter**2
         score[:, _S] -= np.log(self.theta[index, _S] / self.width) / self.scatter**2
         self.fisher[index] = fisher
-        move = _solve_matrix(fisher, score[:, :, None])[:, :, 0] * self._damping(index)[:, None]
+        move = solve(fisher, score[:, :, None])[:, :, 0] * self._damping(index)[:, None]
         self._apply(index, move, fisher)
 
     def _damping(self, index) -> np.ndarray:
@@ -457,7 +461,7 @@ class _Fit:
         """Fisher matrix of each atom, and the variance of its residual against the expected one."""
         gy, gx, model, weight = self._evaluate(window, index)
         residual = window.data - model
-        fisher, _ = _moments(window, self.theta[index], gy, gx, weight, weight * residual)
+        fisher, _ = moments(window, self.theta[index], gy, gx, weight, weight * residual)
         fisher *= (self.theta[index, _A] ** 2)[:, None, None]
         fisher[:, _S, _S] += 1 / self.scatter**2
         self.fisher[index] = fisher
@@ -479,11 +483,8 @@ class _Fit:
         Five fitted numbers leave residuals of white noise slightly anticorrelated, by the hat matrix of the fit.
         """
         root = np.sqrt(weight)
-        ry, rx = window.offsets(self.theta[index])
-        by, bx = _basis(np.exp(-0.5 * ry * ry), ry), _basis(np.exp(-0.5 * rx * rx), rx)
-        scale = root * self.theta[index, _A].astype(np.float32)[:, None, None]
-        jac = np.stack([sum(by[:, a, :, None] * bx[:, b, None, :] for a, b in terms) * scale for terms in _TERMS], 1)
-        inverse = np.nan_to_num(_invert(self.fisher[index].astype(float))).astype(np.float32)
+        jac = derivatives(window, self.theta[index]) * root[:, None]
+        inverse = np.nan_to_num(invert(self.fisher[index].astype(float))).astype(np.float32)
         spread = np.einsum("nab,nbyx->nayx", inverse, jac)
         # what all columns share is their shape, not noise
         height = self.theta[index, _A, None, None]
@@ -531,10 +532,10 @@ class _Fit:
                 i = index[row]
                 block = self._coupling(i, j)[:, :, :3]
                 own = self.fisher[j, :3, :3].astype(float)
-                np.subtract.at(joint, row, block @ _solve_matrix(own, block.transpose(0, 2, 1)))
+                np.subtract.at(joint, row, block @ solve(own, block.transpose(0, 2, 1)))
                 shared = np.abs(block[:, :2, :2]).max((1, 2)) ** 2
                 overlap[i[shared > 0.02 * self.fisher[i, _Y, _Y] * own[:, _Y, _Y]]] = True
-            diagonal[index] = np.diagonal(_invert(joint), axis1=1, axis2=2)[:, :3]
+            diagonal[index] = np.diagonal(invert(joint), axis1=1, axis2=2)[:, :3]
         return diagonal[:, :2] * self.theta[:-1, _S, None] ** 2, diagonal[:, _A], overlap
 
     def _believed_height(self, variance) -> np.ndarray:
@@ -562,18 +563,8 @@ class _Fit:
     def _coupling(self, i, j) -> np.ndarray:
         """Fisher blocks (pairs, 5, 5) between columns i and j over the window of i, in scaled parameters."""
         window = self._window(i)
-        gy, gx, _, weight = self._evaluate(window, i)
-        jy, jx = window.profiles(self.theta[j])
-        own = [_basis(g, r) for g, r in zip((gy, gx), window.offsets(self.theta[i]), strict=True)]
-        other = [_basis(g, r)[:, :3] for g, r in zip((jy, jx), window.offsets(self.theta[j]), strict=True)]
-        vy, vx = ((a[:, :, None] * b[:, None]).reshape(len(i), 12, -1) for a, b in zip(own, other, strict=True))
-        moments = np.matmul(np.matmul(vy, weight), vx.transpose(0, 2, 1)).reshape(-1, 4, 3, 4, 3)
-        block = np.zeros((len(i), 5, 5))
-        for p, terms_p in enumerate(_TERMS):
-            for q, terms_q in enumerate(_TERMS[:4]):
-                for ya, xa in terms_p:
-                    for yb, xb in terms_q:
-                        block[:, p, q] += moments[:, ya, yb, xa, xb]
+        weight = self._evaluate(window, i)[3]
+        block = coupling(window, self.theta[i], self.theta[j], weight)
         return block * (self.theta[i, _A] * self.theta[j, _A])[:, None, None]
 
     def _at_border(self) -> np.ndarray:
@@ -585,127 +576,9 @@ class _Fit:
     def _clipped(self) -> np.ndarray:
         if not np.isfinite(self.clip):
             return np.zeros(len(self), bool)
-        near = uniform_filter((self.pixels >= self.clip).astype(np.float32), 2 * int(np.ceil(self.width)) + 1)
+        near = maximum_filter(self.pixels >= self.clip, 2 * int(np.ceil(self.width)) + 1)
         at = np.clip(np.round(self.theta[:-1, :2]).astype(int), 0, np.array(self.pixels.shape) - 1)
-        return near[at[:, 0], at[:, 1]] > 1e-4
-
-
-@dataclass
-class _Window:
-    """Square cut-outs (n, W, W) of the image around atoms, with a mask of the pixels that count."""
-
-    data: np.ndarray
-    mask: np.ndarray
-    y0: np.ndarray
-    x0: np.ndarray
-
-    @classmethod
-    def cut(cls, work, theta, radius, limit) -> _Window:
-        height, breadth = work.shape
-        half = int(np.ceil(np.quantile(radius, 0.98)))
-        ny, nx = min(2 * half + 1, height), min(2 * half + 1, breadth)
-        y0 = np.clip(np.round(theta[:, _Y]).astype(int) - half, 0, height - ny)
-        x0 = np.clip(np.round(theta[:, _X]).astype(int) - half, 0, breadth - nx)
-        views = np.lib.stride_tricks.sliding_window_view(work, (ny, nx))
-        data = views[y0, x0]
-        dy = (np.arange(ny) - (theta[:, _Y] - y0)[:, None]) ** 2
-        dx = (np.arange(nx) - (theta[:, _X] - x0)[:, None]) ** 2
-        # a disc with a soft edge, half a pixel wide, so that the window does not jump with the position
-        mask = (dy[:, :, None] + dx[:, None, :] <= (radius**2)[:, None, None]).astype(np.float32)
-        if np.isfinite(limit):
-            mask *= data < limit if limit > 0 else data > limit
-        return cls(data, mask, y0, x0)
-
-    def take(self, rows) -> _Window:
-        return _Window(self.data[rows], self.mask[rows], self.y0[rows], self.x0[rows])
-
-    def distances(self, theta):
-        """Distance of each row and column of the windows from the atom, px: (n, ..., W) each."""
-        lead = (slice(None),) + (None,) * (theta.ndim - 2)
-        dy = np.arange(self.data.shape[1]) - (theta[..., _Y] - self.y0[lead])[..., None]
-        dx = np.arange(self.data.shape[2]) - (theta[..., _X] - self.x0[lead])[..., None]
-        return dy.astype(np.float32), dx.astype(np.float32)
-
-    def offsets(self, theta):
-        """The same in σ."""
-        per_sigma = (1 / theta[..., _S, None]).astype(np.float32)
-        dy, dx = self.distances(theta)
-        return dy * per_sigma, dx * per_sigma
-
-    def profiles(self, theta):
-        """The Gaussian along y and along x, peak 1."""
-        ry, rx = self.offsets(theta)
-        return np.exp(-0.5 * ry * ry), np.exp(-0.5 * rx * rx)
-
-
-# which products of the basis (g, g·r, g·r², 1) in y and in x make the derivative in each scaled parameter
-_TERMS = (((1, 0),), ((0, 1),), ((0, 0),), ((2, 0), (0, 2)), ((3, 3),))
-
-
-def _basis(g, r):
-    """g·rᵏ for k = 0…2, and 1: (n, 4, W)."""
-    out = np.empty((len(g), 4, g.shape[1]), np.float32)
-    out[:, 0] = g
-    np.multiply(g, r, out=out[:, 1])
-    np.multiply(out[:, 1], r, out=out[:, 2])
-    out[:, 3] = 1
-    return out
-
-
-def _moments(window, theta, gy, gx, weight, pull):
-    """Fisher matrix (n, 5, 5) and score (n, 5) per unit amplitude, in scaled parameters.
-
-    The parameters are y/σ, x/σ, ln A, ln σ and B/A. A derivative of a Gaussian is a polynomial times the
-    Gaussian, and all is separable: every entry is a moment Σ w·Y(y)·X(x) of the weights.
-    """
-    ry, rx = window.offsets(theta)
-    s = np.matmul(np.matmul(_basis(gy, ry), pull), _basis(gx, rx).transpose(0, 2, 1)).astype(float)
-    score = np.stack([s[:, 1, 0], s[:, 0, 1], s[:, 0, 0], s[:, 2, 0] + s[:, 0, 2], s[:, 3, 3]], 1)
-    m = np.matmul(np.matmul(_squares(gy, ry), weight), _squares(gx, rx).transpose(0, 2, 1)).astype(float)
-    fisher = np.empty((len(m), 5, 5))
-    entries = {
-        (_Y, _Y): m[:, 2, 0], (_Y, _X): m[:, 1, 1], (_Y, _A): m[:, 1, 0],
-        (_Y, _S): m[:, 3, 0] + m[:, 1, 2], (_Y, _B): m[:, 6, 5],
-        (_X, _X): m[:, 0, 2], (_X, _A): m[:, 0, 1], (_X, _S): m[:, 2, 1] + m[:, 0, 3], (_X, _B): m[:, 5, 6],
-        (_A, _A): m[:, 0, 0], (_A, _S): m[:, 2, 0] + m[:, 0, 2], (_A, _B): m[:, 5, 5],
-        (_S, _S): m[:, 4, 0] + 2 * m[:, 2, 2] + m[:, 0, 4], (_S, _B): m[:, 7, 5] + m[:, 5, 7],
-        (_B, _B): m[:, 8, 8],
-    }  # fmt: skip
-    for (p, q), value in entries.items():
-        fisher[:, p, q] = fisher[:, q, p] = value
-    return fisher, score
-
-
-def _squares(g, r):
-    """g²rᵏ for k = 0…4, g·rᵏ for k = 0…2, and 1: (n, 9, W)."""
-    out = np.empty((len(g), 9, g.shape[1]), np.float32)
-    out[:, 5:] = _basis(g, r)
-    for k, (a, b) in enumerate(((5, 5), (5, 6), (6, 6), (6, 7), (7, 7))):
-        np.multiply(out[:, a], out[:, b], out=out[:, k])
-    return out
-
-
-def _solve_matrix(fisher, right) -> np.ndarray:
-    """Solve scaled and slightly ridged systems, so that an atom without signal stands still."""
-    scale = 1 / np.sqrt(np.maximum(np.diagonal(fisher, axis1=1, axis2=2), 1e-6))
-    scaled = fisher * scale[:, :, None] * scale[:, None, :] + 1e-5 * np.eye(fisher.shape[1])
-    return np.linalg.solve(scaled, right * scale[:, :, None]) * scale[:, :, None]
-
-
-def _invert(fisher) -> np.ndarray:
-    """Inverses; NaN where a matrix is not positive definite (columns that cannot be told apart)."""
-    diagonal = np.diagonal(fisher, axis1=1, axis2=2)
-    good = (diagonal > 0).all(1)
-    scale = 1 / np.sqrt(np.where(good[:, None], diagonal, 1))
-    scaled = fisher * scale[:, :, None] * scale[:, None, :] + 1e-9 * np.eye(5)
-    scaled[~good] = np.eye(5)
-    inverse = np.linalg.inv(scaled)
-    # the inverse of a positive matrix with unit diagonal has nothing below 1 on its own diagonal
-    variance = np.diagonal(inverse, axis1=1, axis2=2)
-    good &= ((variance > 1 - 1e-6) & (variance < 1e7)).all(1)
-    inverse *= scale[:, :, None] * scale[:, None, :]
-    inverse[~good] = np.nan
-    return inverse
+        return near[at[:, 0], at[:, 1]]
 
 
 def _shrunk(ratio, error) -> np.ndarray:
