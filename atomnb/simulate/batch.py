@@ -28,6 +28,8 @@ class SceneConfig:
     spacing_over_sigma: tuple[float, float] = (2.65, 8.0)
     sigma: tuple[float, float] = (1.1, 4.0)
     counts_per_column: tuple[float, float] = (18.0, 20000.0)
+    visible_over_texture: float = 2.0
+    """Columns weaker than this many times the support's texture teach nothing."""
     share_low_dose: float = 0.0
     low_dose: tuple[float, float] = (25.0, 250.0)
     """Counts per column of that share of the scenes."""
@@ -217,7 +219,7 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     truth = scaled.clone()
     truth[..., 1] += _shift_at(optics.row_shift, scaled[..., 0], sigma)
     visible = _visible(noise.shift_rows(columns_only, optics.row_shift), moved, exposed, truth, amplitude, spacing)
-    visible = torch.where(amplitude < 2 * optics.texture[:, None], -(amplitude > 0).float(), visible)
+    visible = torch.where(amplitude < config.visible_over_texture * optics.texture[:, None], -(amplitude > 0).float(), visible)
     if native != config.size:
         images = F.interpolate(images[:, None], size=(config.size,) * 2, mode="bicubic", antialias=True)[:, 0]
     final = (truth + 0.5) * factor - 0.5

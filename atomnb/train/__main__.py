@@ -26,6 +26,19 @@ CURRICULUM = (
             share_sparse=0.10,
         ),
     ),
+    # Single atoms on a rough support: call only what stands out of the roughness.
+    (
+        5300,
+        SceneConfig(
+            typical_spacing=7.5,
+            spacing=(4.9, 20.0),
+            sigma=(0.95, 4.0),
+            visible_over_texture=3.2,
+            share_low_dose=0.5,
+            share_crystal=0.46,
+            share_sparse=0.16,
+        ),
+    ),
 )
 
 
