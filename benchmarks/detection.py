@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from peers import FINDERS
-from record import write_result
+from record import ROOT, write_result
 from scoring import VALIDATION, Frame, Tally, bench_folder, score_material, specimens
 
 DOSES = (3000, 300, 60)
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--without-kit", action="store_true", help="only benchmarks/validation")
     parser.add_argument("--dry", action="store_true", help="print, write no result")
     options = parser.parse_args()
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path[:0] = [str(Path.cwd()), str(ROOT)]  # the peers' environment has no atomnb
 
     chosen = materials(options.materials, with_bench=not options.without_kit)
     rows = []

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from record import write_result
+from record import ROOT, write_result
 
 SIDES = (1024, 2048, 4096, 8192)
 TILE = 512
@@ -58,7 +58,7 @@ def measure(side: int, model: str) -> dict[str, float]:
         path = Path(folder) / "image.npy"
         np.save(path, image_of(side))
         command = [sys.executable, "-c", CHILD, str(path), model, str(PIXEL_SIZE)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the analysis of {side}² failed:\n{done.stderr[-3000:]}")
     return {"side": side, **json.loads(done.stdout.splitlines()[-1])}

@@ -63,7 +63,7 @@ def atomai_timing(image, peaks_yx):
 
 def atomap_timing(image, peaks_yx):
     """atomap's 2-D Gaussian refinement with its defaults."""
-    from atomap.sublattice import Sublattice
+    from atomap.api import Sublattice
 
     corner = image[:ATOMAP_SIDE, :ATOMAP_SIDE].astype(float)
     peaks = peaks_yx[(peaks_yx < ATOMAP_SIDE - 4).all(1)]

@@ -180,20 +180,42 @@ def pair_up(found_yx, truth_yx, radius: float) -> np.ndarray:
 
 def count_against(tally: Tally, found_yx, frame: Frame) -> None:
     """Add one frame's result to `tally`."""
-    found = as_points(found_yx)
     radius = MATCH_RADIUS * frame.spacing
-    pairs = pair_up(found, frame.columns_yx, radius)
-    scored = inside(frame.columns_yx, frame.image.shape)
+    count_points(
+        tally, found_yx, frame.columns_yx, frame.image.shape, radius=radius, margin=MARGIN,
+        ignored_yx=frame.ignored_yx, pm_per_px=100 * frame.pixel_size,
+    )  # fmt: skip
+    tally.vacancies += len(frame.vacancies_yx)
+    tally.filled += int(near(frame.vacancies_yx, as_points(found_yx), radius).sum())
+
+
+def count_points(
+    tally: Tally,
+    found_yx,
+    truth_yx,
+    shape: tuple[int, int],
+    *,
+    radius: float,
+    margin: float,
+    ignored_yx=(),
+    pm_per_px: float = float("nan"),
+) -> None:
+    """Add to `tally` how the points found agree with the true ones; all lengths in px.
+
+    All points take part in the matching; those nearer than `margin` to the border are not counted, nor are found
+    points within `radius` of an ignored one.
+    """
+    found, truth, ignored = as_points(found_yx), as_points(truth_yx), as_points(ignored_yx)
+    pairs = pair_up(found, truth, radius)
+    scored = inside(truth, shape, margin)
     hits = pairs[scored[pairs[:, 1]]]
     left_over = np.delete(found, pairs[:, 0], axis=0)
-    left_over = left_over[inside(left_over, frame.image.shape)]
-    left_over = left_over[~near(left_over, frame.ignored_yx, radius)]
+    left_over = left_over[inside(left_over, shape, margin)]
+    left_over = left_over[~near(left_over, ignored, radius)]
     tally.right += len(hits)
     tally.wrong += len(left_over)
     tally.missed += int(scored.sum()) - len(hits)
-    tally.residuals_pm.append((found[hits[:, 0]] - frame.columns_yx[hits[:, 1]]) * frame.pixel_size * 100)
-    tally.vacancies += len(frame.vacancies_yx)
-    tally.filled += int(near(frame.vacancies_yx, found, radius).sum())
+    tally.residuals_pm.append((found[hits[:, 0]] - truth[hits[:, 1]]) * pm_per_px)
 
 
 def score_material(
@@ -211,7 +233,7 @@ def as_points(yx) -> np.ndarray:
     return np.asarray(yx, float).reshape(-1, 2)
 
 
-def inside(yx: np.ndarray, shape: tuple[int, int], margin: float = MARGIN) -> np.ndarray:
+def inside(yx: np.ndarray, shape: tuple[int, int], margin: float) -> np.ndarray:
     """Which points lie at least `margin` px from the border."""
     return (yx >= margin).all(1) & (yx < np.array(shape) - margin).all(1)
 

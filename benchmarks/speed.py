@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -22,14 +23,14 @@ import numpy as np
 THREADS = 2
 os.environ["OMP_NUM_THREADS"] = str(THREADS)  # before torch loads, for the peers' process too
 
-from record import write_result  # noqa: E402
+from record import ROOT, write_result  # noqa: E402
 from setup_peers import peers_python  # noqa: E402
 
 SIDE = 512
 COLUMNS_PER_SIDE = 32
 PIXEL_SIZE = 0.14
-SIGMA_PX = 2.8
-COUNTS = 1000
+SIGMA_PX = 2.4
+COUNTS = 3000
 JITTER_PX = 0.5
 
 
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print, write no result")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    sys.path.insert(0, str(ROOT))
     import torch
 
     torch.set_num_threads(THREADS)

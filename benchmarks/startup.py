@@ -35,7 +35,7 @@ PATIENCE_S = 120
 def import_times(repeats: int) -> list[dict]:
     """Each in a fresh process."""
     done = [
-        subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
+        subprocess.run([sys.executable, "-c", IMPORT], cwd=ROOT, capture_output=True, text=True, check=True)
         for _ in range(repeats)
     ]
     return [json.loads(d.stdout) for d in done]
