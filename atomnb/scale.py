@@ -70,8 +70,17 @@ def dominant_period(image: np.ndarray) -> float | None:
 
 
 def measure_spacing(positions_yx: np.ndarray) -> float | None:
-    """Median nearest-neighbour distance of positions (N, 2), in their unit; None for fewer than two."""
-    return float(np.median(neighbour_distances(positions_yx))) if len(positions_yx) > 1 else None
+    """Typical distance of nearest neighbours among positions (N, 2), in their unit; None for fewer than two.
+
+    The median over all pairs about as close as the closest: the median of each position's *smallest* distance
+    would be too short, because noise in the positions always finds a shorter one.
+    """
+    if len(positions_yx) < 2:
+        return None
+    shortest = float(np.median(neighbour_distances(positions_yx)))
+    pairs = cKDTree(positions_yx).query_pairs(1.3 * shortest, output_type="ndarray")
+    distance = np.hypot(*(positions_yx[pairs[:, 0]] - positions_yx[pairs[:, 1]]).T)
+    return float(np.median(distance[distance > 0.6 * shortest]))
 
 
 def neighbour_distances(positions_yx: np.ndarray) -> np.ndarray:
@@ -149,5 +158,19 @@ def _spacing_of_maxima(image: np.ndarray, period: float) -> float | None:
     smooth = ndimage.gaussian_filter(small, 0.16 * period * zoom)
     smooth -= ndimage.gaussian_filter(small, 0.8 * period * zoom)
     top = (smooth == ndimage.maximum_filter(smooth, size=3)) & (smooth > 0.5 * smooth.std())
-    spacing = measure_spacing(np.argwhere(top))
+    spacing = measure_spacing(_subpixel(smooth, np.argwhere(top)))
     return None if spacing is None else spacing / zoom
+
+
+def _subpixel(image: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Maxima (N, 2) shifted to the top of the parabola through each and its neighbours along either axis."""
+    padded = np.pad(image, 1, mode="edge")
+    centre = index + 1
+    out = index.astype(float)
+    for axis, step in enumerate(np.eye(2, dtype=int)):
+        before, at, after = (padded[tuple((centre + k * step).T)] for k in (-1, 0, 1))
+        curvature = before - 2 * at + after
+        out[:, axis] += np.where(curvature < 0, 0.5 * (before - after) / np.minimum(curvature, -1e-12), 0).clip(
+            -0.5, 0.5
+        )
+    return out

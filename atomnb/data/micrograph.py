@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
@@ -193,6 +194,8 @@ def _positive(value, argument: str, unit: str) -> float | None:
 
 
 def _real_array(image) -> Any:
+    if isinstance(image, (str, bytes, PathLike)):
+        raise ImageError(f"expected pixels, got {image!r}: open files with atomnb.read_image.")
     data = image if hasattr(image, "dask") else np.asarray(image)
     if data.dtype.kind == "b":
         return data.astype(np.uint8)

@@ -28,6 +28,12 @@ SPACINGS_PX = (7.0, 11.0, 17.0, 27.0, 42.0)
 """px; tried when there is neither."""
 
 
+SPARSE_SHARES = (0.35, 0.5, 0.7, 1.0)
+"""Zooms tried without a lattice, relative to the physical scale (or the image's own when uncalibrated)."""
+
+NO_LATTICE = "no regular lattice found: the atoms are taken to be single ones."
+
+
 class Trial(NamedTuple):
     """What the model saw at one zoom.
 
@@ -56,8 +62,10 @@ def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = Non
     trusted = None if period is not None and len(messages) and pixel_size is not None else pixel_size
     trials = [_try(image, model, z) for z in _candidates(period, trusted, working)]
     best = _choose([t for t in trials if _sensible(t, period)])
-    if best is None or (trusted is not None and best.spread > 0.35):
-        return _without_lattice(trusted, working, messages)
+    if best is None or not _is_lattice(best):
+        full = 1.0 if trusted is None else trusted / working["pixel_size"]
+        sparse = [_try(image, model, min(MAX_ZOOM, full * share)) for share in SPARSE_SHARES]
+        return max(sparse, key=lambda t: t.sharpness).zoom, [*messages, NO_LATTICE]
     finer = [_try(image, model, z) for z in _targets(best, working) if abs(np.log(z / best.zoom)) > 0.1]
     best = _choose([best, *(t for t in finer if _sensible(t, period))])
     return best.zoom, messages
@@ -120,7 +128,6 @@ def _choose(trials: list[Trial]) -> Trial | None:
     return max(dense, key=lambda t: t.sharpness)
 
 
-def _without_lattice(pixel_size: float | None, working: Mapping[str, Any], messages: list[str]):
-    if pixel_size is not None:
-        return min(MAX_ZOOM, pixel_size / working["pixel_size"]), messages
-    return 1.0, [*messages, "no lattice found either: the image is analysed at its own resolution."]
+def _is_lattice(trial: Trial) -> bool:
+    """Even distances between atoms the model is sure of; single atoms and the grain of a support have neither."""
+    return (trial.spread < 0.2 and trial.sharpness > 0.2) or (trial.spread < 0.35 and trial.sharpness > 0.3)

@@ -14,7 +14,9 @@ def test_samples_are_reproducible_and_agree_with_their_truth(name):
     assert len(scene.species) == len(scene.positions_yx) > 300
     names = np.unique(scene.species.astype(str))
     index = np.round(scene.positions_yx).astype(int)
-    np.testing.assert_array_equal(scene.class_map[index[:, 0], index[:, 1]], 1 + np.searchsorted(names, scene.species.astype(str)))
+    np.testing.assert_array_equal(
+        scene.class_map[index[:, 0], index[:, 1]], 1 + np.searchsorted(names, scene.species.astype(str))
+    )
     assert scene.class_map.shape == scene.image.shape
 
 
@@ -22,7 +24,14 @@ def test_counts_per_column_are_those_asked_for(rng):
     grid = np.stack(np.meshgrid(*[np.arange(3.0, 60, 6.0)] * 2, indexing="ij"), -1).reshape(-1, 2)
     species = np.full(len(grid), "Au", object)
     scene = render_scene(
-        grid, np.ones(len(grid)), species, shape=(256, 256), pixel_size=0.25, counts_per_column=500, background=0.0, rng=rng
+        grid,
+        np.ones(len(grid)),
+        species,
+        shape=(256, 256),
+        pixel_size=0.25,
+        counts_per_column=500,
+        background=0.0,
+        rng=rng,
     )
     assert scene.image.sum() / len(scene.species) == pytest.approx(500, rel=0.03)
 
@@ -38,7 +47,15 @@ def test_dark_atoms_are_darker_than_their_surroundings(rng):
 
 def test_unequal_lengths_are_refused(rng):
     with pytest.raises(AtomnbError, match="one entry per column"):
-        render_scene(np.zeros((3, 2)), np.ones(2), np.array(["C"] * 3), shape=(32, 32), pixel_size=0.1, counts_per_column=1, rng=rng)
+        render_scene(
+            np.zeros((3, 2)),
+            np.ones(2),
+            np.array(["C"] * 3),
+            shape=(32, 32),
+            pixel_size=0.1,
+            counts_per_column=1,
+            rng=rng,
+        )
 
 
 def test_unknown_sample_lists_the_known_ones():
