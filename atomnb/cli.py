@@ -275,9 +275,10 @@ def _lab_arguments(options: ServerOptions, host: str, folder: Path) -> list[str]
     arguments = [
         str(folder),
         f"--ServerApp.ip={host}",
-        # JupyterLab would otherwise ask another host for news and newer versions at every start.
+        # JupyterLab would otherwise ask other hosts for news, newer versions and extensions.
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
     ]
     if options.port:
         arguments += [f"--ServerApp.port={options.port}", "--ServerApp.port_retries=0"]
