@@ -106,7 +106,7 @@ _SAMPLES = (
         **_SIMULATED,
     ),
     Sample(
-        name="mos2-vacancies",
+        name="mos2",
         title="MoS2 with sulfur vacancies",
         summary="A monolayer with light and heavy columns and missing sulfur, simulated; every atom is known.",
         **_SIMULATED,
@@ -213,9 +213,7 @@ def list_examples() -> list[Example]:
     return list(_examples().values())
 
 
-def fetch_example(
-    name: str, *, cache_dir=None, downloader: Callable[[str, str, object], None] | None = None
-) -> Path:
+def fetch_example(name: str, *, cache_dir=None, downloader: Callable[[str, str, object], None] | None = None) -> Path:
     """Download a real microscope file from its authors' repository, once, and check it.
 
     Parameters

@@ -66,9 +66,7 @@ def from_hyperspy(signal, *, non_square: str = "raise") -> Micrograph:
         If the scale has no unit or a reciprocal one: the micrograph is then uncalibrated.
     """
     if not hasattr(signal, "axes_manager"):
-        raise AtomnbError(
-            f"expected a HyperSpy signal, got {type(signal).__name__}: use atomnb.as_micrograph."
-        )
+        raise AtomnbError(f"expected a HyperSpy signal, got {type(signal).__name__}: use atomnb.as_micrograph.")
     manager = signal.axes_manager
     in_order = sorted((*manager.navigation_axes, *manager.signal_axes), key=lambda axis: axis.index_in_array)
     axes = tuple(_axis(axis, size) for axis, size in zip(in_order, signal.data.shape, strict=True))

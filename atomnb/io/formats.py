@@ -58,9 +58,7 @@ def detect_format(path: Path) -> str:
     if content == "zip":
         if expected == "zspy":
             return "zspy"
-        raise FileFormatError(
-            f"{path.name} is a zip archive: unpack it and read the file inside it{_members(path)}."
-        )
+        raise FileFormatError(f"{path.name} is a zip archive: unpack it and read the file inside it{_members(path)}.")
     if content == "gzip":
         raise FileFormatError(f"{path.name} is compressed with gzip: unpack it first.")
     if content is None and expected in ("emi", "mrc"):
@@ -118,9 +116,7 @@ def reading(path: Path):
             yield
         except (AtomnbError, FileNotFoundError, PermissionError, ImportError):
             raise
-        except (
-            Exception
-        ) as error:  # the readers raise anything from struct.error to MemoryError on damaged files
+        except Exception as error:  # the readers raise anything from struct.error to MemoryError on damaged files
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FileFormatError(
                 f"{path.name} cannot be read: {reason}. It is probably truncated or damaged: copy it again from the "
@@ -229,9 +225,7 @@ def _open_tif(path: Path) -> tuple[str, list[Signal]]:
             safety.check_frame(series.shape, series.dtype, path.stat().st_size, name=path.name)
         is_stack = any(len(series.pages) > 1 for series in tiff.series)
         unit = _imagej_unit(tiff)
-    dictionaries = (
-        _tif_stack(path) if is_stack else import_module("rsciio.tiff").file_reader(str(path), lazy=False)
-    )
+    dictionaries = _tif_stack(path) if is_stack else import_module("rsciio.tiff").file_reader(str(path), lazy=False)
     return "rsciio.tiff", [_tif_axes(s, unit) for s in _from_rosettasciio(dictionaries)]
 
 
@@ -294,14 +288,10 @@ def _open_picture(path: Path) -> tuple[str, list[Signal]]:
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
             bands = len(picture.getbands())
-            safety.check_frame(
-                (picture.height, picture.width * bands), np.uint8, path.stat().st_size, name=path.name
-            )
+            safety.check_frame((picture.height, picture.width * bands), np.uint8, path.stat().st_size, name=path.name)
             pixels = _picture_pixels(picture)
     except Image.DecompressionBombError as error:
-        raise FileFormatError(
-            f"{path.name}: {error} Save it as .tif, which can be opened piece by piece."
-        ) from error
+        raise FileFormatError(f"{path.name}: {error} Save it as .tif, which can be opened piece by piece.") from error
     return "pillow", [Signal(pixels, plain_axes(pixels.shape))]
 
 

@@ -85,9 +85,7 @@ def _signal(dataset, file) -> Signal:
     data = da.from_array(dataset, chunks=_frame_chunks(dataset.shape))
     nion = _json(dataset.attrs.get("properties"))
     if nion.get("dimensional_calibrations"):
-        return Signal(
-            data, _nion_axes(dataset, nion), str(nion.get("title") or name), metadata=_nion_metadata(nion)
-        )
+        return Signal(data, _nion_axes(dataset, nion), str(nion.get("title") or name), metadata=_nion_metadata(nion))
     if name == _LIBRARY_INPUT and data.ndim == 4 and data.shape[-1] == 1:
         data = data[..., 0]
     stated = _json(dataset.attrs.get("metadata")) or _json(_scalar(file.get("metadata")))

@@ -63,9 +63,7 @@ def require_file(path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}: check the spelling and the folder.")
     if path.is_dir():
-        raise FileFormatError(
-            f"{path.name} is a folder: pass one microscope file (only .zspy images are folders)."
-        )
+        raise FileFormatError(f"{path.name} is a folder: pass one microscope file (only .zspy images are folders).")
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path.name} is empty (0 bytes): copy it again from the microscope.")
 
@@ -154,9 +152,7 @@ def check_hdf5(file, *, name: str) -> None:
         if isinstance(item, h5py.Group):
             for key in item:
                 if isinstance(item.get(key, getlink=True), h5py.ExternalLink):
-                    raise FileFormatError(
-                        f"{name}: {path}/{key} points to another file, which is not followed."
-                    )
+                    raise FileFormatError(f"{name}: {path}/{key} points to another file, which is not followed.")
 
     inspect("", file)
     file.visititems(inspect)

@@ -85,9 +85,7 @@ class Signal:
     @property
     def is_reciprocal(self) -> bool:
         """Whether the axes are reciprocal lengths (a diffraction pattern or the modulus of a diffractogram)."""
-        return any(
-            "1/" in (axis.unit or "").replace(" ", "") or "mrad" in (axis.unit or "") for axis in self.axes
-        )
+        return any("1/" in (axis.unit or "").replace(" ", "") or "mrad" in (axis.unit or "") for axis in self.axes)
 
     def pixel_sizes(self) -> tuple[float, float] | None:
         """Height and width of a pixel in Å, or None when either is unknown."""
@@ -95,9 +93,7 @@ class Signal:
         return None if len(sizes) < 2 or None in sizes else sizes
 
 
-def plain_axes(
-    shape: tuple[int, ...], *, scale: float | None = None, unit: str | None = None
-) -> tuple[Axis, ...]:
+def plain_axes(shape: tuple[int, ...], *, scale: float | None = None, unit: str | None = None) -> tuple[Axis, ...]:
     """Axes of a bare array: the last two in space, with `scale` in `unit`; those before them navigation."""
     first = len(shape) - 2
     return tuple(

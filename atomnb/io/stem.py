@@ -104,10 +104,7 @@ def list_images(path) -> list[ImageEntry]:
     FileFormatError
     """
     _, signals = open_signals(Path(path))
-    return [
-        ImageEntry(i, s.name, s.shape, _pixel_size(s), s.why_not_image() is None)
-        for i, s in enumerate(signals)
-    ]
+    return [ImageEntry(i, s.name, s.shape, _pixel_size(s), s.why_not_image() is None) for i, s in enumerate(signals)]
 
 
 def _pixel_size(signal: Signal) -> float | None:
@@ -173,8 +170,7 @@ def _with_scale(signal: Signal, pixel_size: float) -> Signal:
     factors = (1.0, 1.0) if sizes is None else tuple(s / min(sizes) for s in sizes)
     spatial = {id(axis): f for axis, f in zip(signal.image_axes[-2:], factors, strict=True)}
     axes = tuple(
-        a._replace(scale=float(pixel_size) * spatial[id(a)], unit="Å") if id(a) in spatial else a
-        for a in signal.axes
+        a._replace(scale=float(pixel_size) * spatial[id(a)], unit="Å") if id(a) in spatial else a for a in signal.axes
     )
     return replace(signal, axes=axes)
 
@@ -196,7 +192,5 @@ def _checked_lazy(micrograph: Micrograph) -> Micrograph:
     lazy = data.rechunk(frame) if hasattr(data, "dask") else da.from_array(data, chunks=frame)
     last = (lazy[-1] if lazy.ndim == 3 else lazy).compute(scheduler="synchronous")
     if last.shape != micrograph.shape:
-        raise FileFormatError(
-            f"{micrograph.name}: the last frame has shape {last.shape}, expected {micrograph.shape}."
-        )
+        raise FileFormatError(f"{micrograph.name}: the last frame has shape {last.shape}, expected {micrograph.shape}.")
     return replace(micrograph, data=lazy)

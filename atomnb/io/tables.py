@@ -82,9 +82,7 @@ def read_atoms(path) -> AtomTable:
         raise FileNotFoundError(f"there is no file {path}: check the spelling and the folder.")
     read = _READERS.get(path.suffix.lower())
     if read is None:
-        raise FileFormatError(
-            f"cannot read atoms from {path.name!r}: the ending must be one of {', '.join(_READERS)}."
-        )
+        raise FileFormatError(f"cannot read atoms from {path.name!r}: the ending must be one of {', '.join(_READERS)}.")
     try:
         return read(path)
     except (ValueError, KeyError, IndexError, UnicodeDecodeError, OSError) as error:
@@ -186,9 +184,7 @@ def _xyz_block(whole: AtomTable, atoms: AtomTable) -> str:
 
     ASE refuses symbols that are no elements, so the species stands in a column of its own beside the symbol.
     """
-    extra = [
-        name for name in atoms.df.columns if name not in ("y", "x", "species") and _xyz_type(atoms, name)
-    ]
+    extra = [name for name in atoms.df.columns if name not in ("y", "x", "species") and _xyz_type(atoms, name)]
     kinds = "".join(f":{name}:{_xyz_type(atoms, name)}:1" for name in extra)
     lattice = "" if whole.shape is None else f'Lattice="{_lattice(whole)}" pbc="F F F" '
     header = json.dumps(_header(whole)).replace("\\", "\\\\").replace('"', '\\"')
@@ -227,15 +223,11 @@ def _read_xyz(path: Path) -> AtomTable:
         count = int(lines[start])
         block = lines[start + 2 : start + 2 + count]
         if len(block) < count:
-            raise FileFormatError(
-                f"{path.name} is truncated: {count} atoms declared, {len(block)} are there."
-            )
+            raise FileFormatError(f"{path.name} is truncated: {count} atoms declared, {len(block)} are there.")
         header, kinds = _xyz_description(lines[start + 1])
         columns = zip(*(line.split() for line in block), strict=True) if block else ((),) * len(kinds)
         named = zip(kinds.items(), columns, strict=True)
-        frame = pd.DataFrame(
-            {name: [_XYZ_PARSERS[kind](v) for v in column] for (name, kind), column in named}
-        )
+        frame = pd.DataFrame({name: [_XYZ_PARSERS[kind](v) for v in column] for (name, kind), column in named})
         frames.append(frame if "frame" in kinds else frame.assign(frame=len(frames)))
         start += 2 + count
     if not frames:

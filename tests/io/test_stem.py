@@ -97,7 +97,9 @@ def test_the_table_agrees_with_the_manifest(shared_data):
     compared = 0
     for row in EXPECTED:
         witness = manifest.get(row["file"])
-        if row["error"] or witness is None or "FFTComplex" in row["file"]:  # there the manifest gives the diffractogram's size
+        if (
+            row["error"] or witness is None or "FFTComplex" in row["file"]
+        ):  # there the manifest gives the diffractogram's size
             continue
         if witness["pixels"]:
             assert sorted(witness["pixels"].split("x")) == sorted(row["shape"].split("×")), row["file"]
@@ -306,9 +308,7 @@ def test_channel_of_a_file_with_several(tmp_path, rng):
     assert by_name["ABF"].pixel_size == pytest.approx(0.2)
     np.testing.assert_array_equal(read_image(tmp_path / "a.hspy").data, haadf)
     np.testing.assert_array_equal(read_image(tmp_path / "a.hspy", channel="ABF").data, big)
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "a.hspy", channel=by_name["survey"].index).data, small
-    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.hspy", channel=by_name["survey"].index).data, small)
     for missing in ("DF", 9, -1):
         with pytest.raises(ImageError, match=r"no channel .*HAADF 2"):
             read_image(tmp_path / "a.hspy", channel=missing)
@@ -371,9 +371,7 @@ def write_zspy(folder, frames, *, zipped=False, filters=None):
     root = zarr.open_group(folder / "a.zspy", mode="w", zarr_format=2)
     root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
     group = root.require_group("Experiments/test")
-    data = group.create_array(
-        "data", shape=frames.shape, chunks=(1, *frames.shape[1:]), dtype="f4", filters=filters
-    )
+    data = group.create_array("data", shape=frames.shape, chunks=(1, *frames.shape[1:]), dtype="f4", filters=filters)
     data[:] = frames
     axes = [Ax(len(frames), 0.5, "s", navigate=True), *yx(frames, 0.02, "nm")]
     for i, a in enumerate(axes):
