@@ -257,7 +257,7 @@ class _Fit:
         information = np.maximum(np.nan_to_num(1 / covariance[:, _S]) - precision, 1e-3)
         # a fitted position follows the noise, which makes the column look narrower by its own variance
         narrowed = np.log1p(np.clip(np.nan_to_num(covariance[:, :2].mean(1)), 0, 0.3)) / 2
-        if np.median(information) > 25:
+        if np.median(information) > 100:
             # what the data alone would have said, without the pull of the common width
             free = np.clip(log_width * (1 + precision / information), -1, 1)
             centre = _weighted_median(free + narrowed, information)
