@@ -216,34 +216,52 @@ def _open_zspy(path: Path) -> tuple[str, list[Signal]]:
 
 
 def _open_tif(path: Path) -> tuple[str, list[Signal]]:
-    from tifffile import TiffFile
+    from tifffile import PHOTOMETRIC, PLANARCONFIG, TiffFile
 
     with TiffFile(path) as tiff:
         if not tiff.series:
             raise FileFormatError(f"{path.name} holds no image: it is a TIFF without pages.")
         for series in tiff.series:
             safety.check_frame(series.shape, series.dtype, path.stat().st_size, name=path.name)
-        is_stack = any(len(series.pages) > 1 for series in tiff.series)
-        unit = _imagej_unit(tiff)
-    dictionaries = _tif_stack(path) if is_stack else import_module("rsciio.tiff").file_reader(str(path), lazy=False)
-    return "rsciio.tiff", [_tif_axes(s, unit) for s in _from_rosettasciio(dictionaries)]
+        first = [series.pages[0] for series in tiff.series]
+        if any(p.photometric == PHOTOMETRIC.RGB and p.planarconfig == PLANARCONFIG.SEPARATE for p in first):
+            raise FileFormatError(
+                f"{path.name} keeps red, green and blue in separate planes, which is not read: save it in grey."
+            )
+        pages = [len(series.pages) for series in tiff.series]
+        is_stack = any(series.ndim > 2 + ("S" in series.axes) for series in tiff.series)
+        imagej = dict(tiff.imagej_metadata or {})
+    dictionaries = _tif_stack(path, pages) if is_stack else _rosettasciio_tif(path, lazy=False)
+    return "rsciio.tiff", [_tif_axes(s, imagej) for s in _from_rosettasciio(dictionaries)]
 
 
-def _imagej_unit(tiff) -> str | None:
-    """Unit of length of an ImageJ file; of these, RosettaSciIO 0.15 takes the number but only the unit 'micron'."""
-    unit = (tiff.imagej_metadata or {}).get("unit")
-    return None if unit is None else text_or_none(str(unit).replace("\\u00B5", "µ"))
+def _rosettasciio_tif(path: Path, *, lazy: bool) -> list[dict[str, Any]]:
+    return import_module("rsciio.tiff").file_reader(str(path), lazy=lazy)
 
 
-def _tif_stack(path: Path) -> list[dict[str, Any]]:
-    """The signals of a multi-page TIFF with pixels read page by page, each time from a freshly opened file."""
+def _tif_stack(path: Path, pages: list[int]) -> list[dict[str, Any]]:
+    """The signals of a TIFF of several frames, with pixels read frame by frame, each time from the file anew."""
     import gc
 
-    dictionaries = import_module("rsciio.tiff").file_reader(str(path), lazy=True)
-    for index, d in enumerate(dictionaries):
-        d["data"] = _tif_pages(path, index, d["data"].shape, d["data"].dtype)
+    dictionaries = _rosettasciio_tif(path, lazy=True)
+    for index, (d, n_pages) in enumerate(zip(dictionaries, pages, strict=True)):
+        shape, dtype = d["data"].shape, d["data"].dtype
+        in_pages = n_pages == int(np.prod(shape[:-2]))
+        d["data"] = _tif_pages(path, index, shape, dtype) if in_pages else _tif_block(path, index)
     gc.collect()  # RosettaSciIO leaves the file open in a reference cycle; close it now, not at some later time
     return dictionaries
+
+
+def _tif_block(path: Path, series: int):
+    """A series stored as one block, as ImageJ writes large stacks: mapped, or read whole if it is compressed."""
+    import dask.array as da
+    from tifffile import imread, memmap
+
+    try:
+        pixels = memmap(path, series=series, mode="r")
+    except ValueError:
+        pixels = imread(path, series=series)
+    return da.from_array(pixels, chunks=(*(1 for _ in pixels.shape[:-2]), *pixels.shape[-2:]))
 
 
 def _tif_pages(path: Path, series: int, shape: tuple[int, ...], dtype: np.dtype):
@@ -272,14 +290,19 @@ def _records(block: np.ndarray) -> np.ndarray:
     return regular_array2rgbx(block)
 
 
-def _tif_axes(signal: Signal, unit: str | None) -> Signal:
-    """A TIFF series with its axes before the last two as navigation, and the unit where the reader left it out."""
+def _tif_axes(signal: Signal, imagej: Mapping[str, Any]) -> Signal:
+    """A TIFF series with its axes before the last two as navigation, and what RosettaSciIO leaves out of ImageJ's.
+
+    Of an ImageJ file, RosettaSciIO 0.15 takes the scale but only the unit 'micron', and not the frame interval.
+    """
+    unit = text_or_none(str(imagej.get("unit") or "").replace("\\u00B5", "µ"))
+    interval = imagej.get("finterval")
     space = len(signal.axes) - 2
-    axes = tuple(
-        a._replace(is_navigation=i < space, unit=unit if i >= space and a.unit is None else a.unit)
-        for i, a in enumerate(signal.axes)
-    )
-    return replace(signal, axes=axes)
+    axes = [a._replace(is_navigation=True) for a in signal.axes[:space]]
+    if axes and interval:
+        axes[0] = axes[0]._replace(scale=float(interval), unit=str(imagej.get("tunit") or "s"))
+    axes += [a._replace(is_navigation=False, unit=a.unit or unit) for a in signal.axes[space:]]
+    return replace(signal, axes=tuple(axes))
 
 
 def _open_picture(path: Path) -> tuple[str, list[Signal]]:

@@ -56,7 +56,7 @@ def test_frames_of_a_stack(rng):
         (np.zeros((64, 64, 3)), "colour"),
         (np.zeros((32, 32), complex), "complex"),
         (np.full((32, 32), "a"), "expected numbers"),
-        ("image.dm3", "expected numbers"),
+        ("image.dm3", "read_image"),
     ],
 )
 def test_what_is_no_image(data, message):

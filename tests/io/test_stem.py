@@ -200,6 +200,35 @@ def test_tif_stack_is_lazy_and_leaves_no_file_open(tmp_path, rng):
         np.testing.assert_array_equal(image.frame(i), frames[i])
 
 
+def test_tif_stack_of_imagej_in_one_block_with_its_time_step(tmp_path, rng):
+    """ImageJ writes large stacks as one block behind a single page."""
+    frames = rng.random((5, 24, 40), dtype=np.float32)
+    path = tmp_path / "a.tif"
+    described = {"unit": "nm", "finterval": 0.5, "axes": "TYX"}
+    for truncate in (False, True):
+        tifffile.imwrite(path, frames, imagej=True, truncate=truncate, resolution=(50, 50), metadata=described)
+        image = read_image(path)
+        assert image.is_lazy
+        assert image.time_step == 0.5
+        assert image.pixel_size == pytest.approx(0.2)
+        np.testing.assert_array_equal(image.frame(3), frames[3])
+
+
+def test_tif_stack_in_colour(tmp_path, rng):
+    frames = rng.integers(0, 255, (3, 24, 40, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", frames, photometric="rgb")
+    image = read_image(tmp_path / "a.tif")
+    assert image.data.shape == (3, 24, 40)
+    np.testing.assert_allclose(image.frame(1), frames[1] @ np.array([0.2125, 0.7154, 0.0721]), rtol=1e-5)
+
+
+def test_tif_with_separate_colour_planes_is_refused(tmp_path, rng):
+    planes = rng.integers(0, 255, (3, 24, 40), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(FileFormatError, match="separate planes"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_png_keeps_its_bits(tmp_path, rng):
     for dtype in (np.uint8, np.uint16):
         counts = rng.integers(0, np.iinfo(dtype).max, (24, 40), dtype=dtype)
