@@ -1,0 +1,87 @@
+"""Train AtomAI's default U-Net on our training patches, for a comparison at equal training time.
+
+Runs in the peers' environment. Its optimiser and loss are AtomAI's own (Adam, 1e-3, binary cross-entropy); images are
+scaled to (0, 1) as its `predict` does; pixels our labels leave open are left out for it as well; bf16 as for ours.
+
+    .peers/bin/python benchmarks/train_peer.py --minutes 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from record import ROOT
+
+sys.path.insert(0, str(ROOT))
+
+from atomnb.simulate.batch import random_batch
+from atomnb.train.__main__ import CURRICULUM
+from atomnb.train.loop import TrainConfig
+from atomnb.train.patches import USES_PER_BATCH, mirrored
+
+WEIGHTS = ROOT / "runs" / "atomai_unet.pt"
+MASK_LEVEL = 0.3
+"""Our soft labels above this make AtomAI's binary discs, 2 px in radius."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, required=True, help="processor time to train for, simulation included")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    from atomai.models import Segmentor
+
+    net = Segmentor("Unet", nb_classes=1).net.train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    config = TrainConfig()
+    step, losses = 0, []
+    while (spent := time.process_time() / 60) < options.minutes:
+        number, use = divmod(step, USES_PER_BATCH)
+        if use == 0:
+            scenes = scenes_at(spent / options.minutes * config.steps)
+            batch = random_batch(np.random.default_rng([config.seed, number]), config.batch_size, scenes)
+        shown = mirrored(batch, flip_y=bool(use), flip_x=bool(number % 2) != bool(use))
+        losses.append(one_step(net, optimizer, shown))
+        step += 1
+        if step % 50 == 0:
+            print(f"{spent:6.1f} min  step {step:6d}  loss {np.mean(losses[-50:]):.5f}", flush=True)
+            save(net, options.weights, step, spent)
+    save(net, options.weights, step, options.minutes)
+
+
+def scenes_at(step: float):
+    """The scenes our own training sees at this step."""
+    return [scenes for first, scenes in CURRICULUM if first <= step][-1]
+
+
+def one_step(net, optimizer, batch) -> float:
+    images = batch.images[:, None]
+    low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
+    masks, weights = (batch.labels > MASK_LEVEL).float(), batch.weights
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = net(((images - low) / (high - low)).contiguous(memory_format=torch.channels_last))
+    loss = F.binary_cross_entropy_with_logits(logits[:, 0].float(), masks, reduction="none")
+    loss = (loss * weights).sum() / weights.sum().clamp(min=1)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return float(loss)
+
+
+def save(net, path: Path, step: int, minutes: float) -> None:
+    path.parent.mkdir(exist_ok=True)
+    torch.save(net.state_dict(), path)
+    path.with_suffix(".json").write_text(json.dumps({"steps": step, "processor_minutes": minutes}))
+
+
+if __name__ == "__main__":
+    main()
