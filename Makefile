@@ -25,10 +25,12 @@ test: $(VENV)/.test-installed chromium
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.test-installed
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@files="$$(find notebooks dashboards -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')"; \
-	if [ -n "$$files" ]; then $(BIN)/nbstripout --verify $$files; fi
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check . || status=1; \
+	files="$$(find notebooks dashboards -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')"; \
+	if [ -n "$$files" ]; then $(BIN)/nbstripout --verify $$files || status=1; fi; \
+	exit $$status
 
 # The pages are tested in a real browser: the system's; else Debian's package; else Playwright's own download.
 chromium: $(VENV)/.test-installed
