@@ -120,9 +120,13 @@ def refine_positions(
     spacing = nearest_distances(start)
     typical = float(np.median(spacing[np.isfinite(spacing)])) if len(start) > 1 else min(pixels.shape) / 2.0
     spacing = np.where(np.isfinite(spacing), spacing, typical)
-    profile = _mean_profile(pixels, start, typical)
-    sign = -1.0 if (profile[0] < np.median(profile) if dark is None else dark) else 1.0
-    fit = _Fit.begin(pixels, start, first, sign, sigma or _half_width(sign * profile), spacing)
+    scales, response = _blob_response(pixels, start, typical)
+    if dark is None:
+        dark = bool(response[np.abs(response).argmax()] < 0)
+    sign = -1.0 if dark else 1.0
+    fit = _Fit.begin(pixels, start, first, sign, sigma or _first_peak(scales, sign * response), spacing)
+    # on a textured ground a widening column would take in ever more of the texture
+    fit.width_range = (0.75 * fit.width, 1.3 * fit.width)
     fit.begin_linear()
     for _ in range(4):
         fit.sweep(4)
@@ -172,6 +176,7 @@ class _Fit:
     neighbours: np.ndarray | None = None
     samples: list | None = None
     scatter: float = 0.1
+    width_range: tuple[float, float] = (0.0, np.inf)
     tilt: np.ndarray | None = None
     colour: tuple[float, float] = (1.0, 1.0)
 
@@ -273,7 +278,8 @@ class _Fit:
         if sigma is not None:
             return 0.0
         change = float(np.clip(centre, -0.5, 0.5))
-        self.width *= np.exp(change)
+        before, self.width = self.width, float(np.clip(self.width * np.exp(change), *self.width_range))
+        change = np.log(self.width / before)
         self.theta[-1, _S] = self.width
         if abs(change) > 0.01:
             self._find_neighbours()
@@ -435,7 +441,7 @@ class _Fit:
         t[:, :2] += shift * t[:, _S, None]
         t[:, _B] += np.clip(move[:, _B], -2, 2) * t[:, _A]
         t[:, _A] *= np.clip(1 + move[:, _A], 0.3, 3)
-        low, high = max(0.5, 0.5 * self.width), 2 * self.width
+        low, high = max(0.5, 0.6 * self.width), 1.6 * self.width
         t[:, _S] = np.clip(t[:, _S] * np.clip(1 + move[:, _S], 0.8, 1.25), low, high)
         height, breadth = self.work.shape
         t[:, _Y] = np.clip(t[:, _Y], -1, height)
@@ -610,30 +616,35 @@ def _correlate3(stack, kernel):
     return a * rows[:, :, :-2] + b * rows[:, :, 1:-1] + c * rows[:, :, 2:]
 
 
-def _mean_profile(pixels, start, spacing) -> np.ndarray:
-    """Mean brightness around an atom against distance in whole px, up to 0.7 nearest-neighbour distances."""
-    half = int(np.clip(np.ceil(0.7 * spacing), 3, 24))
-    some = start[:: max(1, len(start) // 1000)]
-    height, breadth = pixels.shape
-    half = min(half, (min(height, breadth) - 1) // 2)
-    at = np.clip(np.round(some).astype(int), half, np.array([height, breadth]) - 1 - half)
+def _blob_response(pixels, start, spacing):
+    """Scales σ (px), and the normalised Laplacian-of-Gaussian response of the mean atom at each.
+
+    The response of a Gaussian column peaks at its own σ, and a level or a slope beneath it adds nothing.
+    """
+    at = np.round(start[:: max(1, len(start) // 1000)]).astype(int)
+    size = np.array(pixels.shape)
+    room = np.minimum(at, size - 1 - at).min(1)
+    half = int(np.clip(np.ceil(1.2 * spacing), 6, 32))
+    # atoms nearer to the border than this are left out, unless most of them are
+    half = max(min(half, int(np.quantile(room, 0.75))), 1)
+    at = np.clip(at[room >= half] if (room >= half).any() else at, half, size - 1 - half)
     views = np.lib.stride_tricks.sliding_window_view(pixels, (2 * half + 1, 2 * half + 1))
-    mean = views[at[:, 0] - half, at[:, 1] - half].astype(np.float32).mean(0)
+    mean = views[at[:, 0] - half, at[:, 1] - half].mean(0, dtype=float)
+    scales = np.geomspace(0.7, max(1.0, min(0.45 * spacing, half / 2.2)), 40)
     grid = np.arange(-half, half + 1)
-    ring = np.round(np.hypot(grid[:, None], grid)).astype(int).ravel()
-    total = np.bincount(ring, weights=mean.ravel()) / np.bincount(ring)
-    return total[: half + 1]
+    t = scales[:, None, None] ** 2
+    half_r2 = (grid[:, None] ** 2 + grid**2) / (2 * t)
+    kernel = (1 - half_r2) * np.exp(-half_r2) / t
+    window = np.exp(-half_r2)
+    kernel -= window * (kernel.sum((1, 2)) / window.sum((1, 2)))[:, None, None]
+    return scales, (kernel * mean).sum((1, 2))
 
 
-def _half_width(profile) -> float:
-    """σ of a column from where its mean profile falls to half of its height."""
-    level = profile.min() + (profile[0] - profile.min()) / 2
-    below = np.flatnonzero(profile < level)
-    if not len(below) or below[0] == 0:
-        return 1.5
-    k = int(below[0])
-    radius = k - 1 + (profile[k - 1] - level) / max(profile[k - 1] - profile[k], 1e-12)
-    return float(np.clip(radius / 1.1774, 0.8, 20.0))
+def _first_peak(scales, response) -> float:
+    """The smallest scale at which the response peaks: a broader ground beneath the atoms peaks later."""
+    inner = response[1:-1]
+    peaks = np.flatnonzero((inner >= response[:-2]) & (inner > response[2:]) & (inner > 0.3 * response.max())) + 1
+    return float(scales[peaks[0] if len(peaks) else response.argmax()])
 
 
 def _check(pixels, start) -> None:
