@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "atomnb"
 
 LAYERS = (
-    *("errors", "_require", "data", "io", "simulate", "nets", "train", "resample", "scale", "segment"),
-    *("locate", "metrics", "graph", "contours", "order", "track", "live"),
+    *("errors", "_require", "data", "io", "simulate", "nets", "metrics", "train", "resample", "scale", "segment"),
+    *("locate", "graph", "contours", "order", "track", "live"),
     *("viz", "report", "batch", "pages", "doctor", "widgets", "cli"),
 )
 """Parts of atomnb from the bottom to the top: each may import itself and what stands before it."""
