@@ -11,16 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 
+from atomnb import __version__
 from atomnb.data.atoms import AtomTable, concat_atoms
 from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
+from atomnb.locate.contrast import is_dark
+from atomnb.locate.peaks import find_peaks
+from atomnb.locate.refine import refine_positions
+from atomnb.locate.sublattice import group_columns
+from atomnb.locate.zoom import Zoom, find_zoom
 from atomnb.nets.checkpoint import Model, load_model
+from atomnb.resample import to_input
 from atomnb.scale import ScaleReport, conflict_message, measure_spacing
+from atomnb.segment import predict_probability, to_image_size
 
 Progress = Callable[[float, str], None]
 
 CONTRASTS = ("auto", "bright", "dark")
+
+DARK = "the atoms are taken to be dark (BF or ABF contrast); pass contrast='bright' if they are not."
+NO_ATOMS = "no atoms found: lower the threshold, or check the pixel size and the contrast."
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +126,11 @@ def analyze(
     micrograph = as_micrograph(image, pixel_size=pixel_size)
     network = model if isinstance(model, Model) else load_model(model)
     options = Options(network.card.name, micrograph.pixel_size, threshold, refine, contrast, known_spacing)
-    results = []
-    zoom = None
+    results: list[_Frame] = []
     for index, pixels in enumerate(micrograph.frames()):
         step = _part_of(progress, index, micrograph.n_frames)
-        found = _analyze_frame(pixels, micrograph, network, options, zoom=zoom, frame=index, progress=step)
-        zoom = found.scale.zoom  # later frames of a stack have the scale of the first
-        results.append(found)
+        zoom = results[0].zoom if results else None  # the frames of a stack have one scale
+        results.append(_analyze_frame(pixels, micrograph, network, options, zoom=zoom, frame=index, progress=step))
     messages = tuple(dict.fromkeys(m for r in results for m in r.scale.messages))
     _warn(messages)
     provenance = _provenance(micrograph, network, options)
@@ -137,21 +148,16 @@ class _Frame:
 
     atoms: AtomTable
     probability: np.ndarray
+    zoom: Zoom
     scale: ScaleReport
 
 
 def _analyze_frame(
-    pixels, micrograph: Micrograph, model: Model, options: Options, *, zoom, frame: int, progress
+    pixels, micrograph: Micrograph, model: Model, options: Options, *, zoom: Zoom | None, frame: int, progress
 ) -> _Frame:
-    from atomnb.locate.contrast import is_dark
-
     dark = options.contrast == "dark" or (options.contrast == "auto" and is_dark(pixels, micrograph.metadata))
     bright = -pixels if dark else pixels
-    probability, peaks, zoom, messages = _detect(bright, micrograph.pixel_size, model, options, zoom, progress)
-    if dark and options.contrast == "auto":
-        messages.append("the atoms are taken to be dark (BF or ABF contrast); pass contrast='bright' if they are not.")
-    from atomnb.resample import to_input
-
+    probability, peaks, zoom = _detect(bright, micrograph.pixel_size, model, options, zoom, progress)
     positions = to_input(peaks.positions_yx, bright.shape, probability.shape[1:])
     columns = {"y": positions[:, 0], "x": positions[:, 1], "score": peaks.score}
     if progress:
@@ -161,29 +167,20 @@ def _analyze_frame(
     columns["sublattice"] = _groups(columns)
     columns["species"] = np.full(len(positions), model.classes[1], object)
     columns["frame"] = np.full(len(positions), frame)
-    import pandas as pd
-
     atoms = AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
-    return _Frame(atoms, probability, _report(atoms, micrograph, options, zoom, messages))
+    guessed_dark = [DARK] if dark and options.contrast == "auto" else []
+    return _Frame(atoms, probability, zoom, _report(atoms, micrograph, options, zoom, guessed_dark))
 
 
-def _detect(bright, pixel_size, model: Model, options: Options, zoom, progress):
-    """Probability map, peaks and zoom, and what the user should know of the scale."""
-    from atomnb.locate.peaks import find_peaks
-    from atomnb.locate.zoom import find_zoom
-    from atomnb.segment import predict_probability
-
-    messages: list[str] = []
-    if zoom is None:
-        zoom, messages = find_zoom(bright, model, pixel_size=pixel_size)
-    probability = predict_probability(bright, model, zoom=zoom, progress=_scaled(progress, 0.05, 0.6))
-    peaks = find_peaks(1 - probability[0], threshold=options.threshold, calibration=model.card.calibration)
-    return probability, peaks, zoom, messages
+def _detect(bright, pixel_size, model: Model, options: Options, zoom: Zoom | None, progress):
+    """Probability map, peaks and zoom; the zoom is looked for unless an earlier frame gave it."""
+    zoom = zoom or find_zoom(bright, model, pixel_size=pixel_size)
+    probability = predict_probability(bright, model, zoom=zoom.zoom, progress=_scaled(progress, 0.05, 0.6))
+    calibration = model.card.calibration["lattice" if zoom.is_lattice else "single"]
+    return probability, find_peaks(1 - probability[0], threshold=options.threshold, calibration=calibration), zoom
 
 
 def _refined(bright, positions) -> dict[str, np.ndarray]:
-    from atomnb.locate.refine import refine_positions
-
     fit = refine_positions(bright, positions, dark=False)
     return {
         "y": fit.positions_yx[:, 0],
@@ -197,28 +194,25 @@ def _refined(bright, positions) -> dict[str, np.ndarray]:
 
 
 def _groups(columns) -> np.ndarray:
-    from atomnb.locate.sublattice import group_columns
-
     if "intensity" not in columns:
         return np.zeros(len(columns["y"]), int)
     positions = np.stack([columns["y"], columns["x"]], axis=1)
     return group_columns(positions, columns["intensity"])
 
 
-def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom, messages) -> ScaleReport:
+def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom: Zoom, messages) -> ScaleReport:
     spacing = measure_spacing(atoms.positions_yx)
     size = micrograph.pixel_size
-    angstrom = None if spacing is None or size is None else spacing * size
+    messages = [*zoom.messages, *messages]
     if not len(atoms):
-        messages = [*messages, "no atoms found: lower the threshold, or check the pixel size and the contrast."]
+        messages.append(NO_ATOMS)
     if options.known_spacing is not None:
-        messages = [*messages, *filter(None, [conflict_message(spacing, size, options.known_spacing)])]
-    return ScaleReport(spacing, angstrom, zoom, size, tuple(messages))
+        messages += filter(None, [conflict_message(spacing, size, options.known_spacing)])
+    angstrom = None if spacing is None or size is None else spacing * size
+    return ScaleReport(spacing, angstrom, zoom.zoom, size, tuple(messages))
 
 
 def _probability(results: list[_Frame], micrograph: Micrograph, model: Model):
-    from atomnb.segment import to_image_size
-
     if not micrograph.is_stack:
         return to_image_size(results[0].probability, micrograph.shape)
     import dask
@@ -230,15 +224,11 @@ def _probability(results: list[_Frame], micrograph: Micrograph, model: Model):
 
 
 def _provenance(micrograph: Micrograph, model: Model, options: Options) -> dict[str, Any]:
-    import torch
-
-    import atomnb
-
     digest = hashlib.blake2b(digest_size=16)
     for pixels in micrograph.frames():
         digest.update(np.ascontiguousarray(pixels))
     return {
-        "atomnb": atomnb.__version__,
+        "atomnb": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "torch": torch.__version__,
@@ -253,7 +243,7 @@ def _provenance(micrograph: Micrograph, model: Model, options: Options) -> dict[
 
 def _warn(messages) -> None:
     for message in messages:
-        kind = RangeWarning if "no atoms" in message else CalibrationWarning
+        kind = CalibrationWarning if "pixel" in message and message != NO_ATOMS else RangeWarning
         warnings.warn(message, kind, stacklevel=3)
 
 

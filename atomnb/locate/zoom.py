@@ -9,7 +9,7 @@ import numpy as np
 
 from atomnb.locate.peaks import find_peaks
 from atomnb.nets.checkpoint import Model
-from atomnb.scale import PLAUSIBLE_SPACING, dominant_period, neighbour_distances
+from atomnb.scale import PLAUSIBLE_SPACING, dominant_period, measure_spacing, neighbour_distances
 from atomnb.segment import predict_probability
 
 TRIAL_SIDE = 192
@@ -17,6 +17,9 @@ TRIAL_SIDE = 192
 
 MAX_ZOOM = 2.0
 """Columns less than about 3 px apart are not resolved, so no image needs more magnification."""
+
+MIN_SPACING = 5.2
+"""px of the network's input; nearer neighbours are at the edge of what it learnt."""
 
 SPACING_PER_PERIOD = (0.45, 0.67, 0.95)
 """Nearest-neighbour distance over the strongest plane distance: dumbbells, honeycombs, simple lattices."""
@@ -34,12 +37,20 @@ SPARSE_SHARES = (0.35, 0.5, 0.7, 1.0)
 NO_LATTICE = "no regular lattice found: the atoms are taken to be single ones."
 
 
+class Zoom(NamedTuple):
+    """The zoom to use, whether the atoms form a lattice, and what the user should know."""
+
+    zoom: float
+    is_lattice: bool
+    messages: list[str]
+
+
 class Trial(NamedTuple):
     """What the model saw at one zoom.
 
     sharpness : Σp² / Σp of the probability map, near 0.5 where every atom is certain
     density : atoms per px² of the image
-    spacing_px : median nearest-neighbour distance, px of the image; NaN with fewer than 8 atoms
+    spacing_px : nearest-neighbour distance, px of the image; NaN with fewer than 8 atoms
     spread : relative spread of that distance
     """
 
@@ -50,7 +61,7 @@ class Trial(NamedTuple):
     spread: float
 
 
-def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = None) -> tuple[float, list[str]]:
+def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = None) -> Zoom:
     """The best zoom for `image` (H, W; atoms bright) and what the user should know.
 
     A finer zoom wins when it finds more atoms without losing much certainty; among equals the most certain wins,
@@ -65,10 +76,10 @@ def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = Non
     if best is None or not _is_lattice(best):
         full = 1.0 if trusted is None else trusted / working["pixel_size"]
         sparse = [_try(image, model, min(MAX_ZOOM, full * share)) for share in SPARSE_SHARES]
-        return max(sparse, key=lambda t: t.sharpness).zoom, [*messages, NO_LATTICE]
+        return Zoom(max(sparse, key=lambda t: t.sharpness).zoom, False, [*messages, NO_LATTICE])
     finer = [_try(image, model, z) for z in _targets(best, working) if abs(np.log(z / best.zoom)) > 0.1]
     best = _choose([best, *(t for t in finer if _sensible(t, period))])
-    return best.zoom, messages
+    return Zoom(best.zoom, True, messages)
 
 
 def _scale_messages(period: float | None, pixel_size: float | None) -> list[str]:
@@ -104,18 +115,21 @@ def _try(image: np.ndarray, model: Model, zoom: float) -> Trial:
     if float(part.max()) == float(part.min()):
         return Trial(zoom, 0.0, 0.0, np.nan, np.nan)
     probability = predict_probability(part, model, zoom=zoom)[1:].sum(axis=0)
-    positions = find_peaks(probability, threshold=0.5, calibration=model.card.calibration).positions_yx / zoom
+    positions = (
+        find_peaks(probability, threshold=0.5, calibration=model.card.calibration["lattice"]).positions_yx / zoom
+    )
     sharpness = float((probability**2).sum() / max(probability.sum(), 1.0))
     if len(positions) < 8:
         return Trial(zoom, sharpness, len(positions) / part.size, np.nan, np.nan)
     distance = neighbour_distances(positions)
-    spacing = float(np.median(distance))
-    spread = float(1.48 * np.median(np.abs(distance - spacing)) / spacing)
+    typical = float(np.median(distance))
+    spread = float(1.48 * np.median(np.abs(distance - typical)) / typical)
+    spacing = measure_spacing(positions)
     return Trial(zoom, sharpness, len(positions) / part.size, spacing, spread)
 
 
 def _sensible(trial: Trial, period: float | None) -> bool:
-    if not (trial.spacing_px * trial.zoom > 4.6 and trial.spacing_px > 3.2):
+    if not (trial.spacing_px * trial.zoom > MIN_SPACING and trial.spacing_px > 3.2):
         return False
     return period is None or 0.33 < trial.spacing_px / period < 1.5
 

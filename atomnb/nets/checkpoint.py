@@ -29,8 +29,11 @@ class ModelCard:
     architecture: Mapping[str, Any]
     working: Mapping[str, Any]
     """How images are brought to the network: `pixel_size` Å, the `spacing_px` it likes, `spacing_range_px`."""
-    calibration: tuple[float, float] = (1.0, 0.0)
-    """Slope and offset that turn the logit of a peak's summed probability into that of an atom being there."""
+    calibration: Mapping[str, tuple[float, float]] = field(
+        default_factory=lambda: {"lattice": (1.0, 0.0), "single": (1.0, 0.0)}
+    )
+    """Slope and offset that turn the logit of a peak's summed probability into that of an atom being there, on a
+    lattice and for single atoms on a support."""
     trained_on: str = ""
     ranges: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)
@@ -125,7 +128,6 @@ def read_card(path: Path) -> ModelCard:
                 f"{path} has card format {values.get('format')!r}, not {FORMAT}: update atomnb or the model."
             )
         values["classes"] = tuple(values["classes"])
-        values["calibration"] = tuple(values.get("calibration", (1.0, 0.0)))
         return ModelCard(**values)
     except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} is not a readable model card ({error}).") from error

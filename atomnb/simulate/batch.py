@@ -36,6 +36,8 @@ class SceneConfig:
     faintest_species: float = 0.06
     resample: tuple[float, float] = (0.6, 1.8)
     share_crystal: float = 0.40
+    share_honeycomb: float = 0.0
+    """Share of the crystals that are honeycombs, the densest and so the hardest at low dose."""
     share_random_crystal: float = 0.26
     share_polycrystal: float = 0.10
     share_network: float = 0.10
@@ -80,7 +82,8 @@ def random_layout(rng: np.random.Generator, config: SceneConfig) -> Layout:
         config.share_sparse,
     ]
     kind = rng.choice(kinds, p=np.array(shares) / sum(shares))
-    sites = _sites_of(kind, rng, extent, spacing)
+    honeycomb = kind == "crystal" and rng.random() < config.share_honeycomb
+    sites = _sites_of("honeycomb" if honeycomb else kind, rng, extent, spacing)
     amplitude = _amplitudes(rng, sites, config)
     points, amplitude, species = _with_defects(rng, sites, amplitude, extent, spacing, sparse=kind == "sparse")
     return Layout(_deformed(rng, points, spacing, extent), amplitude, species, spacing, sigma, kind == "sparse")
@@ -102,13 +105,20 @@ def _sites_of(kind: str, rng, extent: float, spacing: float) -> lattice.Sites:
         else:
             points = lattice.poisson_disc(rng, extent, spacing=spacing * rng.uniform(0.85, 1.1))
         return lattice.Sites(points, rng.integers(0, rng.integers(1, 3), len(points)))
-    motif = lattice.random_motif(rng) if kind == "random" else lattice.MOTIFS[rng.choice(list(lattice.MOTIFS))]
+    motif = _motif_of(kind, rng)
     if rng.random() < 0.5:  # nature bends the ideal cell: another axial ratio, another parameter of the basis
         shear = lattice.strain_matrix(rng, 0.06)
         motif = motif._replace(cell=motif.cell @ shear)
     return lattice.lay_out(
         motif, extent, spacing=spacing, angle=rng.uniform(0, 2 * np.pi), origin_yx=rng.uniform(-spacing, spacing, 2)
     )
+
+
+def _motif_of(kind: str, rng) -> lattice.Motif:
+    if kind == "random":
+        return lattice.random_motif(rng)
+    names = [n for n in lattice.MOTIFS if n.startswith(kind)] if kind == "honeycomb" else list(lattice.MOTIFS)
+    return lattice.MOTIFS[rng.choice(names)]
 
 
 def _amplitudes(rng, sites: lattice.Sites, config: SceneConfig) -> np.ndarray:
@@ -219,7 +229,9 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     truth = scaled.clone()
     truth[..., 1] += _shift_at(optics.row_shift, scaled[..., 0], sigma)
     visible = _visible(noise.shift_rows(columns_only, optics.row_shift), moved, exposed, truth, amplitude, spacing)
-    visible = torch.where(amplitude < config.visible_over_texture * optics.texture[:, None], -(amplitude > 0).float(), visible)
+    visible = torch.where(
+        amplitude < config.visible_over_texture * optics.texture[:, None], -(amplitude > 0).float(), visible
+    )
     if native != config.size:
         images = F.interpolate(images[:, None], size=(config.size,) * 2, mode="bicubic", antialias=True)[:, 0]
     final = (truth + 0.5) * factor - 0.5

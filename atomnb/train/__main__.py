@@ -39,6 +39,21 @@ CURRICULUM = (
             share_sparse=0.16,
         ),
     ),
+    # The hardest last: dense lattices at the lowest doses.
+    (
+        8900,
+        SceneConfig(
+            typical_spacing=7.0,
+            spacing=(4.9, 20.0),
+            sigma=(0.95, 4.0),
+            visible_over_texture=3.2,
+            share_low_dose=0.6,
+            low_dose=(25.0, 180.0),
+            share_crystal=0.52,
+            share_honeycomb=0.3,
+            share_sparse=0.16,
+        ),
+    ),
 )
 
 

@@ -39,7 +39,6 @@ def main() -> None:
     options = parser.parse_args()
     values = json.loads(options.card.read_text(encoding="utf-8"))
     values["classes"] = tuple(values["classes"])
-    values["calibration"] = tuple(values["calibration"])
     print(export_run(options.run_dir, ModelCard(**values), options.folder))
 
 
