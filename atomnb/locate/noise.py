@@ -164,6 +164,8 @@ def _step_near(comb: Comb, slope: float, error: float) -> float | None:
 def saturation_level(image) -> float:
     """The value at which the detector clips (infinite where the brightest pixels are no pile-up)."""
     pixels = _sample(np.asarray(image))
+    if (pixels == pixels.max()).sum() < 4:
+        return np.inf
     values, counts = np.unique(pixels, return_counts=True)
     if len(values) < 16:
         return np.inf

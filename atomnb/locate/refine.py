@@ -349,7 +349,9 @@ class _Fit:
         errors = np.where(np.isfinite(errors), errors, self.spacing[:, None] / 2)
         low = errors.max(1) > LOW_SIGNAL_SHARE * self.spacing
         far = ~low & (moved > np.maximum(limit, 3 * errors.max(1)))
-        lost = ~low & ~far & (bad | (self.step > 0.3))
+        # the last step, in units of the error that is stated
+        step = self.step / np.sqrt(np.maximum(factor * min(self.colour), 1))
+        lost = ~low & ~far & (bad | (step > 0.3))
         flags[low] |= int(Flag.LOW_SIGNAL)
         flags[far] |= int(Flag.MOVED_FAR)
         flags[lost] |= int(Flag.NOT_CONVERGED)
