@@ -1,40 +1,32 @@
 """The scoring of found atoms: perfect answers score one; the rules agree with the project's scoring kit."""
 
-import importlib
 import importlib.util
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import scoring
 from scipy.spatial import cKDTree
 
 
 @pytest.fixture(scope="module")
-def scoring():
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-    return importlib.import_module("scoring")
-
-
-@pytest.fixture(scope="module")
-def hbn(scoring):
+def hbn():
     return scoring.specimens(scoring.VALIDATION)["hbn"]
 
 
-def test_truth_scores_one_and_a_shifted_grid_scores_nothing(scoring, hbn):
+def test_truth_scores_one_and_a_shifted_grid_scores_nothing(hbn):
     perfect = scoring.score_material(lambda frame: frame.columns_yx, hbn, 3000, seeds=[0])
     assert perfect.f1 == 1.0 and perfect.filled == 0 and perfect.vacancies >= 3
     shifted = scoring.score_material(lambda f: f.columns_yx + 0.5 * f.spacing, hbn, 3000, seeds=[0])
     assert shifted.f1 < 0.2
 
 
-def test_an_imagined_atom_is_counted_as_wrong_and_as_a_filled_vacancy(scoring, hbn):
+def test_an_imagined_atom_is_counted_as_wrong_and_as_a_filled_vacancy(hbn):
     filled = scoring.score_material(lambda f: np.r_[f.columns_yx, f.vacancies_yx], hbn, 3000, seeds=[0])
     assert filled.filled == filled.vacancies
     assert filled.wrong == filled.vacancies
 
 
-def test_a_lost_column_costs_recall_only(scoring, hbn):
+def test_a_lost_column_costs_recall_only(hbn):
     def lose_one(frame):
         middle = np.array(frame.image.shape) / 2
         return np.delete(frame.columns_yx, np.argmin(np.hypot(*(frame.columns_yx - middle).T)), axis=0)
@@ -43,7 +35,7 @@ def test_a_lost_column_costs_recall_only(scoring, hbn):
     assert (tally.missed, tally.wrong) == (1, 0)
 
 
-def test_columns_sit_on_the_maxima_of_the_noise_free_images(scoring):
+def test_columns_sit_on_the_maxima_of_the_noise_free_images():
     """Truth and image agree for every validation material: no offset between columns and maxima."""
     for name, path in scoring.specimens(scoring.VALIDATION).items():
         with np.load(path) as held:
@@ -57,7 +49,7 @@ def test_columns_sit_on_the_maxima_of_the_noise_free_images(scoring):
         assert np.abs(offset.mean(0)).max() < 0.05, name
 
 
-def test_the_kit_and_the_scoring_agree(scoring):
+def test_the_kit_and_the_scoring_agree():
     folder = scoring.bench_folder()
     if folder is None:
         pytest.skip("no scoring kit here: set ATOMNB_BENCH to its folder")
