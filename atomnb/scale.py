@@ -19,6 +19,10 @@ PLAUSIBLE_SPACING = (0.9, 8.0)
 """Å; distances between neighbouring atomic columns or molecules outside this range mean a wrong pixel size."""
 
 
+GRAPHENE_BOND = 1.42
+"""Å; carbon–carbon distance in graphene."""
+
+
 class ScaleReport(NamedTuple):
     """What is known of an image's scale.
 
@@ -121,6 +125,27 @@ def conflict_message(spacing_px: float | None, pixel_size: float | None, known_a
         f"the atoms are {spacing_px * pixel_size:.3f} Å apart by the pixel size, {abs(ratio - 1):.0%} "
         f"{'more' if ratio > 1 else 'less'} than the known {known_angstrom:.3f} Å: calibrate with pixel_size="
         f"{known_angstrom / spacing_px:.5g} if the material is right."
+    )
+
+
+def graphene_message(positions_yx: np.ndarray, pixel_size: float | None) -> str | None:
+    """A warning when the lattice can only be graphene's (or h-BN's), but its bonds are not as long as theirs.
+
+    A honeycomb with bonds of 1.2 to 1.65 Å is graphene (1.42 Å) or h-BN (1.45 Å); a pixel size that says otherwise
+    by more than 3 % is wrong.
+    """
+    spacing = measure_spacing(positions_yx)
+    if spacing is None or pixel_size is None or not 1.2 < spacing * pixel_size < 1.65:
+        return None
+    tree = cKDTree(positions_yx)
+    bonds = tree.query_ball_point(positions_yx, 1.35 * spacing, return_length=True) - 1
+    if np.mean(bonds == 3) < 0.5 or 0.97 < spacing * pixel_size / GRAPHENE_BOND < 1.05:
+        return None
+    off = spacing * pixel_size / GRAPHENE_BOND - 1
+    return (
+        f"the lattice looks like graphene, but by the pixel size its bonds are {spacing * pixel_size:.3f} Å long, "
+        f"{abs(off):.0%} {'more' if off > 0 else 'less'} than {GRAPHENE_BOND} Å: if it is graphene, calibrate with "
+        f"pixel_size={GRAPHENE_BOND / spacing:.5g}."
     )
 
 

@@ -126,7 +126,9 @@ def concat_atoms(tables: Iterable[AtomTable]) -> AtomTable:
         return AtomTable.empty()
     sizes = {t.pixel_size for t in tables}
     if len(sizes) > 1:
-        raise CalibrationError(f"the tables have different pixel sizes (Å): {sorted(map(str, sizes))}; convert them first.")
+        raise CalibrationError(
+            f"the tables have different pixel sizes (Å): {sorted(map(str, sizes))}; convert them first."
+        )
     filled = [t.df for t in tables if len(t)] or [tables[0].df]
     return replace(tables[0], df=pd.concat(filled, ignore_index=True))
 

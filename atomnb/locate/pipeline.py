@@ -25,7 +25,7 @@ from atomnb.locate.sublattice import group_columns
 from atomnb.locate.zoom import Zoom, find_zoom
 from atomnb.nets.checkpoint import Model, load_model
 from atomnb.resample import to_input
-from atomnb.scale import ScaleReport, conflict_message, measure_spacing
+from atomnb.scale import ScaleReport, conflict_message, graphene_message, measure_spacing
 from atomnb.segment import predict_probability, to_image_size
 
 Progress = Callable[[float, str], None]
@@ -116,7 +116,7 @@ def analyze(
     Examples
     --------
     >>> import atomnb
-    >>> found = atomnb.analyze(atomnb.sample_image("si110"))
+    >>> found = atomnb.analyze(atomnb.sample_image("si-110"))
     >>> found.atoms.df[["y", "x", "y_err", "x_err", "score"]]  # doctest: +SKIP
     """
     if contrast not in CONTRASTS:
@@ -169,7 +169,7 @@ def _analyze_frame(
     columns["frame"] = np.full(len(positions), frame)
     atoms = AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
     guessed_dark = [DARK] if dark and options.contrast == "auto" else []
-    return _Frame(atoms, probability, zoom, _report(atoms, micrograph, options, zoom, guessed_dark))
+    return _Frame(atoms, probability, zoom, _report(atoms, micrograph, options, zoom, model.card.working, guessed_dark))
 
 
 def _detect(bright, pixel_size, model: Model, options: Options, zoom: Zoom | None, progress):
@@ -200,14 +200,28 @@ def _groups(columns) -> np.ndarray:
     return group_columns(positions, columns["intensity"])
 
 
-def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom: Zoom, messages) -> ScaleReport:
+def _range_message(spacing: float | None, zoom: Zoom, working: Mapping[str, Any]) -> str | None:
+    low, high = working["spacing_range_px"]
+    if spacing is None or not zoom.is_lattice or low <= spacing * zoom.zoom <= high:
+        return None
+    return (
+        f"neighbours are {spacing * zoom.zoom:.1f} px apart as the model sees them, outside its {low}–{high} px: the "
+        "image is too coarse (record it with finer pixels), or its lattice was misjudged (pass pixel_size in Å)."
+    )
+
+
+def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom: Zoom, working, messages) -> ScaleReport:
     spacing = measure_spacing(atoms.positions_yx)
     size = micrograph.pixel_size
     messages = [*zoom.messages, *messages]
     if not len(atoms):
         messages.append(NO_ATOMS)
     if options.known_spacing is not None:
-        messages += filter(None, [conflict_message(spacing, size, options.known_spacing)])
+        messages.append(conflict_message(spacing, size, options.known_spacing))
+    else:
+        messages.append(graphene_message(atoms.positions_yx, size))
+    messages.append(_range_message(spacing, zoom, working))
+    messages = [m for m in messages if m]
     angstrom = None if spacing is None or size is None else spacing * size
     return ScaleReport(spacing, angstrom, zoom.zoom, size, tuple(messages))
 
@@ -243,7 +257,7 @@ def _provenance(micrograph: Micrograph, model: Model, options: Options) -> dict[
 
 def _warn(messages) -> None:
     for message in messages:
-        kind = CalibrationWarning if "pixel" in message and message != NO_ATOMS else RangeWarning
+        kind = CalibrationWarning if "pixel size" in message and message != NO_ATOMS else RangeWarning
         warnings.warn(message, kind, stacklevel=3)
 
 
