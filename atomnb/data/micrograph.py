@@ -208,7 +208,7 @@ def _check_shape(data) -> None:
         raise ImageError(f"expected an array of pixels, got {type(data).__name__}: use atomnb.read_image for files.")
     if kind == "c":
         raise ImageError(
-            "the image is complex (a diffractogram or an exit wave?): pass a real image, for example its absolute value."
+            "the image is complex (a diffractogram or an exit wave?): pass a real image, such as its absolute value."
         )
     if kind not in "uif":
         raise ImageError(f"expected numbers, got dtype {data.dtype}.")
