@@ -37,6 +37,7 @@ class RunPanel(widgets.VBox):
         self.threshold = widgets.FloatSlider(
             description="Threshold", min=FLOOR, max=0.99, step=0.01, value=0.5, readout_format=".2f"
         )
+        self.threshold.add_class("an-threshold")
         self.threshold.tooltip = "Lowest score at which an atom is listed; changes at once"
         super().__init__(
             [

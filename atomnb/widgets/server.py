@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -158,11 +159,15 @@ class PageServer(Voila):
         print("atomnb has stopped.", flush=True)
 
 
-class QuietKernels(AsyncMappingKernelManager):
-    """Kernels that keep their start-up advice to themselves: here it would only alarm."""
+class PageKernels(AsyncMappingKernelManager):
+    """Kernels that keep their start-up advice to themselves, and that can be ended while they start."""
 
     async def start_kernel(self, **options) -> str:
         return await super().start_kernel(**options, extra_arguments=["--IPKernelApp.log_level=40"])
+
+    async def shutdown_all(self, now: bool = False) -> None:
+        await asyncio.gather(*self._pending_kernels.values(), return_exceptions=True)
+        await super().shutdown_all(now=now)
 
 
 class _Home(JupyterHandler):
@@ -239,7 +244,7 @@ def _config(root_dir: str) -> Config:
     config.VoilaConfiguration.allow_theme_override = "NO"
     # Both throw errors in Voilà's page and neither is needed there.
     config.VoilaConfiguration.extension_denylist = ["jupyterlab-jupytext", "@pyviz/jupyterlab_pyviz"]
-    config.VoilaConfiguration.multi_kernel_manager_class = QuietKernels
+    config.VoilaConfiguration.multi_kernel_manager_class = PageKernels
     config.VoilaConfiguration.preheat_kernel = True
     config.VoilaKernelManager.preheat_denylist = ["notebooks/"]
     config.VoilaExecutor.cell_error_instruction = (

@@ -1,0 +1,170 @@
+"""The state of Find atoms does what the page promises, without a browser."""
+
+import numpy as np
+import pytest
+
+import atomnb
+from atomnb.errors import AtomnbError, CancelledError
+from atomnb.widgets.find_atoms_state import FLOOR
+
+EXPECTED_ATOMS = 10 * 11
+
+
+@pytest.fixture
+def analysed(state):
+    state.open_path("lattice.npy")
+    state.set_pixel_size(0.2)
+    state.find()
+    assert state.report is None, state.report
+    return state
+
+
+def test_opening_a_file_shows_it(state, square_lattice):
+    state.open_path("lattice.npy")
+    assert state.report is None
+    assert state.opened.image.shape == square_lattice.shape
+    assert state.opened.source.name == "lattice.npy"
+    assert state.pixel_size is None
+    assert state.spacing_px == pytest.approx(12, rel=0.03)
+
+
+def test_a_broken_file_becomes_a_report_and_the_old_image_stays(state):
+    state.open_path("lattice.npy")
+    before = state.opened
+    state.open_path("broken.dm3")
+    assert "opening the image" in state.report.title
+    assert "Traceback" in state.report.details
+    assert state.opened is before
+
+
+def test_nothing_outside_the_folder_is_opened(state, tmp_path, square_lattice):
+    np.save(tmp_path / "secret.npy", square_lattice)
+    for path in ("../secret.npy", str(tmp_path / "secret.npy"), "inner/../../secret.npy", "missing.npy"):
+        with pytest.raises(AtomnbError, match="not in the data folder"):
+            state.open_path(path)
+
+
+def test_finding_gives_the_atoms_of_the_lattice(analysed):
+    assert len(analysed.shown) == pytest.approx(EXPECTED_ATOMS, abs=3)
+    distance, label = analysed.values("distance")
+    assert np.median(distance) == pytest.approx(2.4, rel=0.02)
+    assert "Å" in label
+
+
+def test_the_threshold_filters_without_a_new_analysis(analysed):
+    found = analysed.found
+    analysed.threshold = 0.95
+    few = len(analysed.shown)
+    analysed.threshold = FLOOR
+    many = len(analysed.shown)
+    assert analysed.found is found
+    assert few < many
+    score = found.analysis.atoms.df["score"]
+    assert many == len(score)
+    assert few == (score >= 0.95).sum()
+
+
+def test_the_shown_code_gives_the_same_atoms(analysed, monkeypatch, tmp_path):
+    analysed.threshold = 0.6
+    monkeypatch.chdir(analysed.folder.root)
+    names = {}
+    exec(analysed.code(), names)
+    np.testing.assert_array_equal(names["atoms"].positions_yx, analysed.result().positions_yx)
+    assert (analysed.folder.root / "atoms.csv").exists()
+
+
+def test_known_spacing_and_two_points_set_the_scale(state):
+    state.open_path("lattice.npy")
+    state.use_known_spacing(3.0)
+    assert state.pixel_size == pytest.approx(3.0 / 12, rel=0.03)
+    with pytest.raises(AtomnbError, match="two points"):
+        state.use_points(4.0)
+    state.points = [10.0, 10.0, 10.0, 50.0]
+    state.use_points(4.0)
+    assert state.pixel_size == pytest.approx(0.1)
+    assert state.scale_origin == "from two points"
+
+
+def test_a_changed_setting_marks_the_result_as_old(analysed):
+    assert not analysed.stale
+    analysed.set_pixel_size(0.25)
+    assert analysed.stale
+    analysed.find()
+    assert not analysed.stale
+    assert analysed.found.analysis.pixel_size == 0.25
+
+
+def test_a_range_of_the_histogram_selects_its_atoms(analysed):
+    values, _ = analysed.values("intensity")
+    middle = np.median(values)
+    analysed.select_range("intensity", -np.inf, middle)
+    assert len(analysed.selected) == (values <= middle).sum()
+    chosen = analysed.atoms.df["intensity"].to_numpy()[analysed.selected]
+    assert chosen.max() <= middle
+
+
+def test_frames_of_a_stack(state):
+    state.open_path("inner/stack.npy")
+    assert state.opened.image.n_frames == 3
+    state.show_frame(1)
+    np.testing.assert_array_equal(state.opened.picture.levels[0][0], state.opened.picture.tile(0, 0, 0)[0])
+    state.find()
+    assert "frame(1)" in state.code()
+    assert len(state.shown) == pytest.approx(EXPECTED_ATOMS, abs=3)
+    state.show_frame(2)
+    assert state.found is None, "the atoms of another frame must not stay on screen"
+
+
+def test_a_whole_stack_keeps_its_atoms_when_the_frame_changes(state):
+    state.open_path("inner/stack.npy")
+    state.whole_stack = True
+    state.find()
+    assert len(state.result()) == pytest.approx(3 * EXPECTED_ATOMS, abs=9)
+    state.show_frame(2)
+    assert state.found is not None
+    assert set(state.atoms.df["frame"]) == {2}
+
+
+def test_cancel_leaves_no_result_and_no_error(state, monkeypatch):
+    def slow(image, *, progress, **_options):
+        state.jobs.cancel()
+        progress(0.5, "half way")
+        raise AssertionError("the job went on after it was cancelled")
+
+    state.open_path("lattice.npy")
+    monkeypatch.setattr(atomnb, "analyze", slow)
+    state.find()
+    assert state.found is None
+    assert state.report is None
+    assert not state.jobs.busy
+
+
+def test_an_error_of_the_analysis_becomes_a_report(state, monkeypatch):
+    def broken(image, **_options):
+        raise RuntimeError("the cable is loose")
+
+    state.open_path("lattice.npy")
+    monkeypatch.setattr(atomnb, "analyze", broken)
+    state.find()
+    assert "the cable is loose" in state.report.message
+    assert not state.jobs.busy
+
+
+def test_progress_raises_once_cancelled(state):
+    seen = []
+
+    def work(progress):
+        state.jobs.cancel()
+        with pytest.raises(CancelledError):
+            progress(0.1)
+        seen.append("stopped")
+        progress(0.2)
+
+    state.jobs.run("test", work, done=seen.append, failed=seen.append)
+    assert seen == ["stopped"]
+
+
+def test_samples_open_with_their_credit(state):
+    state.open_sample("si-110")
+    assert state.opened.source.kind == "sample"
+    assert state.opened.image.shape == (512, 512)
