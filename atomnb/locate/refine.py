@@ -185,7 +185,9 @@ class _Fit:
         n = len(start)
         unit = abs(noise.gain) if noise.gain else np.sqrt(noise.read_variance)
         scale = sign * unit
-        work = ((pixels - np.float64(noise.offset)) / scale).astype(np.float32)
+        work = np.empty(pixels.shape, np.float32)
+        for rows in range(0, len(pixels), 256):  # in bands: the difference needs double precision, not all at once
+            work[rows : rows + 256] = (pixels[rows : rows + 256] - np.float64(noise.offset)) / scale
         line = (noise.gain / scale, noise.read_variance / unit**2)
         theta = np.zeros((n + 1, 5))
         theta[:n, :2] = start
