@@ -57,6 +57,17 @@ def find_peaks(
     return Peaks(positions[order], np.minimum(score[order], 1.0))
 
 
+def sharpness(probability: np.ndarray) -> float:
+    """Σp² / Σp of a map of columns."""
+    return float((probability**2).sum() / max(float(probability.sum()), 1.0))
+
+
+def mass_at(probability: np.ndarray, positions_yx: np.ndarray) -> np.ndarray:
+    """Expected number of atoms (N,) in a map (H, W) around positions (N, 2)."""
+    index = np.clip(np.round(positions_yx).astype(int), 0, np.array(probability.shape) - 1).reshape(-1, 2)
+    return _mass(_patches(probability, index), index, probability.shape)
+
+
 def calibrated(mass: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
     """Summed probability (N,) of peaks as the probability of an atom: a logistic map with slope and offset."""
     slope, offset = calibration

@@ -19,14 +19,14 @@ from atomnb.data.atoms import AtomTable, concat_atoms
 from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.locate.contrast import is_dark
-from atomnb.locate.peaks import find_peaks
+from atomnb.locate.detect import detect_atoms
 from atomnb.locate.refine import refine_positions
 from atomnb.locate.sublattice import group_columns
 from atomnb.locate.zoom import Zoom, find_zoom
 from atomnb.nets.checkpoint import Model, load_model
 from atomnb.resample import to_input
 from atomnb.scale import ScaleReport, conflict_message, graphene_message, measure_spacing
-from atomnb.segment import predict_probability, to_image_size
+from atomnb.segment import to_image_size
 
 Progress = Callable[[float, str], None]
 
@@ -157,7 +157,9 @@ def _analyze_frame(
 ) -> _Frame:
     dark = options.contrast == "dark" or (options.contrast == "auto" and is_dark(pixels, micrograph.metadata))
     bright = -pixels if dark else pixels
-    probability, peaks, zoom = _detect(bright, micrograph.pixel_size, model, options, zoom, progress)
+    zoom = zoom or find_zoom(bright, model, pixel_size=micrograph.pixel_size)
+    searching = _scaled(progress, 0.05, 0.6)
+    probability, peaks = detect_atoms(bright, model, zoom, threshold=options.threshold, progress=searching)
     positions = to_input(peaks.positions_yx, bright.shape, probability.shape[1:])
     columns = {"y": positions[:, 0], "x": positions[:, 1], "score": peaks.score}
     if progress:
@@ -170,14 +172,6 @@ def _analyze_frame(
     atoms = AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
     guessed_dark = [DARK] if dark and options.contrast == "auto" else []
     return _Frame(atoms, probability, zoom, _report(atoms, micrograph, options, zoom, model.card.working, guessed_dark))
-
-
-def _detect(bright, pixel_size, model: Model, options: Options, zoom: Zoom | None, progress):
-    """Probability map, peaks and zoom; the zoom is looked for unless an earlier frame gave it."""
-    zoom = zoom or find_zoom(bright, model, pixel_size=pixel_size)
-    probability = predict_probability(bright, model, zoom=zoom.zoom, progress=_scaled(progress, 0.05, 0.6))
-    calibration = model.card.calibration["lattice" if zoom.is_lattice else "single"]
-    return probability, find_peaks(1 - probability[0], threshold=options.threshold, calibration=calibration), zoom
 
 
 def _refined(bright, positions) -> dict[str, np.ndarray]:

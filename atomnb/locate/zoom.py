@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from atomnb.locate.peaks import find_peaks
+from atomnb.locate.peaks import find_peaks, sharpness
 from atomnb.nets.checkpoint import Model
 from atomnb.scale import PLAUSIBLE_SPACING, dominant_period, measure_spacing, neighbour_distances
 from atomnb.segment import predict_probability
@@ -118,14 +118,14 @@ def _try(image: np.ndarray, model: Model, zoom: float) -> Trial:
     positions = (
         find_peaks(probability, threshold=0.5, calibration=model.card.calibration["lattice"]).positions_yx / zoom
     )
-    sharpness = float((probability**2).sum() / max(probability.sum(), 1.0))
+    certainty = sharpness(probability)
     if len(positions) < 8:
-        return Trial(zoom, sharpness, len(positions) / part.size, np.nan, np.nan)
+        return Trial(zoom, certainty, len(positions) / part.size, np.nan, np.nan)
     distance = neighbour_distances(positions)
     typical = float(np.median(distance))
     spread = float(1.48 * np.median(np.abs(distance - typical)) / typical)
     spacing = measure_spacing(positions)
-    return Trial(zoom, sharpness, len(positions) / part.size, spacing, spread)
+    return Trial(zoom, certainty, len(positions) / part.size, spacing, spread)
 
 
 def _sensible(trial: Trial, period: float | None) -> bool:

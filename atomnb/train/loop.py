@@ -23,7 +23,7 @@ from atomnb.train.losses import soft_cross_entropy, two_class_labels
 class TrainConfig:
     """How to train; stored beside the weights."""
 
-    steps: int = 14500
+    steps: int = 12500
     batch_size: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.01

@@ -1,0 +1,77 @@
+"""Atoms from an image at its zoom; in noisy lattices the periodicity helps to place them, but may not invent any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from atomnb.denoise import wiener_filter
+from atomnb.locate.peaks import Peaks, find_peaks, mass_at, sharpness
+from atomnb.locate.zoom import Zoom
+from atomnb.nets.checkpoint import Model
+from atomnb.resample import output_shape, resample
+from atomnb.scale import measure_spacing
+from atomnb.segment import predict_probability
+
+CERTAIN = 0.47
+"""Sharpness Σp² / Σp of a map that needs no help; 0.5 is the limit of perfect certainty."""
+
+VETO = 0.15
+"""Summed probability that the unfiltered image must give to an atom the filtered one shows. On multislice images with
+60 electrons per column, planted vacancies have less than 0.12 and 99.5 % of the atoms more than 0.2."""
+
+ALONE = 0.8
+"""Score at which the unfiltered image is believed alone, as it must be for atoms off the lattice."""
+
+
+class Detection(NamedTuple):
+    """The model's probability map (C, h, w) of the image as it is, and the peaks, both at the network's scale."""
+
+    probability: np.ndarray
+    peaks: Peaks
+
+
+def detect_atoms(
+    image: np.ndarray,
+    model: Model,
+    zoom: Zoom,
+    *,
+    threshold: float = 0.5,
+    progress: Callable[[float, str], None] | None = None,
+) -> Detection:
+    """Probability map and atoms of `image` (H, W; atoms bright).
+
+    Where the map of a lattice is uncertain, the Wiener-filtered image is looked at too. It shows every site of the
+    lattice, the empty ones as well, so an atom is only listed when the unfiltered image has a trace of it.
+    """
+    probability = predict_probability(image, model, zoom=zoom.zoom, progress=progress)
+    calibration = model.card.calibration["lattice" if zoom.is_lattice else "single"]
+    seen = 1 - probability[0]
+    peaks = find_peaks(seen, threshold=threshold, calibration=calibration)
+    if zoom.is_lattice and len(peaks.score) and sharpness(seen) < CERTAIN:
+        filtered = wiener_filter(resample(image, output_shape(image.shape, zoom.zoom)))
+        helped = 1 - predict_probability(filtered, model)[0]
+        placed = find_peaks(helped, threshold=threshold, calibration=calibration)
+        peaks = _join(placed, peaks, seen)
+    return Detection(probability, peaks)
+
+
+def _join(placed: Peaks, seen: Peaks, probability: np.ndarray) -> Peaks:
+    """Peaks of the filtered image that the unfiltered one supports, and those it shows for certain elsewhere."""
+    supported = mass_at(probability, placed.positions_yx) > VETO
+    placed = Peaks(placed.positions_yx[supported], placed.score[supported])
+    spacing = measure_spacing(placed.positions_yx)
+    if spacing is None:
+        return seen
+    alone = (seen.score > ALONE) & (_distance_to(placed.positions_yx, seen.positions_yx) > 0.5 * spacing)
+    return Peaks(
+        np.concatenate([placed.positions_yx, seen.positions_yx[alone]]),
+        np.concatenate([placed.score, seen.score[alone]]),
+    )
+
+
+def _distance_to(points: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    return cKDTree(points).query(positions)[0]

@@ -1,0 +1,81 @@
+"""Detection in noise: the lattice helps to place atoms, and does not invent any."""
+
+import numpy as np
+import pytest
+
+from atomnb.locate.detect import detect_atoms
+from atomnb.locate.zoom import Zoom, find_zoom
+from atomnb.metrics import match_positions
+from atomnb.nets.checkpoint import load_model
+from atomnb.resample import to_input
+from atomnb.simulate import lattice
+from atomnb.simulate.scene import render_scene
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("universal")
+
+
+def honeycomb(counts, *, vacancies=0, pixel_size=0.1, size=320, seed=3):
+    rng = np.random.default_rng(seed)
+    width = size * pixel_size
+    sites = lattice.lay_out(lattice.MOTIFS["honeycomb"], 0.8 * width, spacing=1.42, angle=0.2)
+    points = sites.positions_yx + width / 2 + rng.normal(0, 0.03, sites.positions_yx.shape)
+    inner = np.flatnonzero((np.abs(points - width / 2) < 0.4 * width).all(axis=1))
+    gone = rng.choice(inner, vacancies, replace=False)
+    keep = np.ones(len(points), bool)
+    keep[gone] = False
+    scene = render_scene(
+        points[keep], np.ones(keep.sum()), np.full(keep.sum(), "C", object), shape=(size, size),
+        pixel_size=pixel_size, counts_per_column=counts, background=0.05, rng=rng,
+    )  # fmt: skip
+    return scene, points[gone] / pixel_size
+
+
+def found_in(scene, model, zoom=None):
+    zoom = zoom or find_zoom(scene.image, model, pixel_size=scene.pixel_size)
+    detection = detect_atoms(scene.image, model, zoom)
+    return to_input(detection.peaks.positions_yx, scene.image.shape, detection.probability.shape[1:])
+
+
+def inner(points, shape):
+    return points[((points > 8) & (points < np.array(shape) - 8)).all(axis=1)]
+
+
+@pytest.mark.parametrize("counts, least", [(1000, 0.99), (100, 0.96), (45, 0.90)])
+def test_graphene_is_found_down_to_few_electrons(model, counts, least):
+    scene, _ = honeycomb(counts)
+    shape = scene.image.shape
+    result = match_positions(
+        inner(found_in(scene, model), shape), inner(scene.positions_yx, shape), tolerance=0.4 * 14.2
+    )
+    assert result.f1 > least
+
+
+@pytest.mark.parametrize("counts, most", [(1000, 0), (300, 1), (60, 2)])
+def test_vacancies_stay_empty(model, counts, most):
+    scene, vacancies = honeycomb(counts, vacancies=12)
+    filled = match_positions(found_in(scene, model), vacancies, tolerance=0.3 * 14.2)
+    assert len(filled.pairs) <= most
+
+
+def test_without_a_lattice_the_filter_is_not_asked(model, monkeypatch):
+    from atomnb.locate import detect
+
+    monkeypatch.setattr(detect, "wiener_filter", lambda image: pytest.fail("filtered an image without lattice"))
+    scene, _ = honeycomb(60)
+    detect_atoms(scene.image, model, Zoom(0.42, False, []))
+
+
+@pytest.mark.parametrize("pixel_size", [0.05, 0.1, 0.22])
+def test_zoom_brings_neighbours_into_the_range_of_the_model(model, pixel_size):
+    scene, _ = honeycomb(800, pixel_size=pixel_size, size=round(30 / pixel_size))
+    for known in (pixel_size, None):
+        zoom = find_zoom(scene.image, model, pixel_size=known)
+        assert zoom.is_lattice
+        assert 5.0 < 1.42 / pixel_size * zoom.zoom < 12.0
+
+
+def test_noise_has_no_lattice(model, rng):
+    assert not find_zoom(rng.poisson(10, (256, 256)).astype(np.float32), model, pixel_size=0.1).is_lattice
