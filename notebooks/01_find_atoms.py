@@ -139,7 +139,7 @@ truth = sample_truth("graphene-si")
 distance, index = cKDTree(analysis.atoms.positions_yx).query(truth.positions_yx)
 paired = distance * image.pixel_size < 0.5
 print(
-    f"{paired.sum()} of {len(truth)} true atoms were found, and {len(analysis.atoms) - paired.sum()} that are not there."
+    f"{paired.sum()} of {len(truth)} true atoms were found;", len(analysis.atoms) - paired.sum(), "rows are no atoms."
 )
 
 # %%

@@ -171,14 +171,16 @@ class ResultPanel(widgets.VBox):
         state = self.state
         df = state.atoms.df.iloc[state.shown]
         error = mean_error(df[df["flags"] & int(Flag.NOT_CONVERGED | Flag.MOVED_FAR) == 0]).median()
-        facts = [("atoms", f"{len(df):,}".replace(",", " "))]
+        facts = [("atoms", f"{len(df):,}".replace(",", " "), "Atoms at or above the threshold")]
         if np.isfinite(error):
             size = state.found.analysis.pixel_size
-            facts.append(("median error", f"{error * size * 100:.2g} pm" if size else f"{error:.2g} px"))
-        facts.append(("to check", str(int((df["flags"] & ~int(HARMLESS) != 0).sum()))))
+            facts.append(("median error", f"{error * size * 100:.2g} pm" if size else f"{error:.2g} px", "1σ per axis"))
+        doubtful = int((df["flags"] & ~int(HARMLESS) != 0).sum())
+        facts.append(("to check", str(doubtful), "Atoms whose fit is doubtful: see the remarks in the table"))
         if len(state.selected):
-            facts.append(("selected", str(int(np.isin(state.shown, state.selected).sum()))))
-        return '<div class="an-numbers">' + "".join(f"<div><b>{v}</b>{k}</div>" for k, v in facts) + "</div>"
+            facts.append(("selected", str(int(np.isin(state.shown, state.selected).sum())), "Selected atoms"))
+        html = "".join(f'<div title="{tip}"><b>{value}</b>{name}</div>' for name, value, tip in facts)
+        return f'<div class="an-numbers">{html}</div>'
 
     def _histogram_text(self, values: np.ndarray, chosen: np.ndarray) -> str:
         part = values[chosen] if chosen.any() else values
@@ -192,7 +194,7 @@ class ResultPanel(widgets.VBox):
         state = self.state
         rows = state.selected[np.isin(state.selected, state.shown)] if len(state.selected) else state.shown
         df = state.atoms.df.iloc[rows]
-        size = state.pixel_size
+        size = state.atoms.pixel_size
         columns = _columns(size)
         df = df.assign(error=mean_error(df), number=rows)
         if self._sort:

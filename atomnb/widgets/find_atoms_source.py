@@ -97,6 +97,7 @@ class SourcePanel(widgets.VBox):
                 "key": entry.path,
                 "name": entry.name,
                 "icon": "folder" if entry.is_folder else "image",
+                "tail": True,
                 "note": "" if entry.is_folder else size_text(entry.size),
             }
             for entry in entries

@@ -282,16 +282,17 @@ class FindAtomsState(traitlets.HasTraits):
         return atoms.select(atoms.df["score"] >= round(self.threshold, 2))
 
     def values(self, quantity: str) -> tuple[np.ndarray, str]:
-        """A quantity of QUANTITIES for each shown atom, and its name with unit."""
+        """A quantity of QUANTITIES for each shown atom, in the scale of the analysis, and its name with unit."""
         atoms, rows = self.atoms, self.shown
         df = atoms.df.iloc[rows]
-        size, unit = (1.0, "px") if self.pixel_size is None else (self.pixel_size, "Å")
+        known = atoms.pixel_size is not None
+        size, unit = (atoms.pixel_size, "Å") if known else (1.0, "px")
         if quantity == "distance":
             from atomnb.locate.refine import nearest_distances
 
             return nearest_distances(atoms.positions_yx[rows]) * size, f"{QUANTITIES[quantity]} ({unit})"
         if quantity == "error":
-            scale, unit = (1.0, "px") if self.pixel_size is None else (100 * self.pixel_size, "pm")
+            scale, unit = (100 * size, "pm") if known else (1.0, "px")
             return mean_error(df).to_numpy() * scale, f"{QUANTITIES[quantity]} ({unit}, 1σ per axis)"
         label = QUANTITIES[quantity] + (" (image units × px)" if quantity == "intensity" else "")
         return df[quantity].to_numpy(float), label

@@ -86,6 +86,7 @@ class Viewer {
       button.onclick = act;
       zoom.append(button);
     }
+    this.viewButtons = [...zoom.children];
     const layers = element("div", "an-group an-layers");
     this.layerButtons = {};
     for (const [trait, label, title] of [
@@ -101,6 +102,7 @@ class Viewer {
     }
     const contrast = this.buildContrast();
     bar.append(tools, zoom, layers, contrast);
+    this.viewButtons.push(contrast.firstChild);
 
     this.stage = element("div", "an-stage");
     this.canvas = element("canvas", "an-canvas", { tabindex: "0", "aria-label": "Image. Arrow keys pan, + and - zoom, 0 fits." });
@@ -234,6 +236,7 @@ class Viewer {
       button.setAttribute("aria-pressed", String(this.model.get("tool") === name));
       button.disabled = !this.view?.version;
     }
+    for (const button of this.viewButtons) button.disabled = !this.view?.version;
     const why = { show_atoms: this.count > 0, show_probability: Boolean(this.model.get("overlay").version), show_errors: this.medianError > 0 };
     for (const [trait, button] of Object.entries(this.layerButtons)) {
       button.setAttribute("aria-pressed", String(this.model.get(trait) && why[trait]));
@@ -279,12 +282,14 @@ class Viewer {
     this.redraw();
   }
 
+  // Move the image just so far that the point is well inside the view; not at all if it is in sight.
   lookAt(y, x) {
     const [sx, sy] = this.screenAt(y, x);
-    if (sx < 20 || sy < 20 || sx > this.width - 20 || sy > this.height - 20) {
-      this.fitted = false;
-      this.centre(y, x);
-    }
+    const shift = (at, size) => (at >= 0 && at <= size ? 0 : Math.min(0.8 * size, Math.max(0.2 * size, at)) - at);
+    const [dx, dy] = [shift(sx, this.width), shift(sy, this.height)];
+    if (dx || dy) this.fitted = false;
+    this.origin = [this.origin[0] + dx, this.origin[1] + dy];
+    this.redraw();
   }
 
   zoomBy(factor, sx = this.width / 2, sy = this.height / 2) {

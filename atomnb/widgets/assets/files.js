@@ -39,8 +39,11 @@ function render({ model, el }) {
       row.setAttribute("role", "option");
       row.setAttribute("aria-selected", String(item.key === model.get("chosen") && item.icon === "image"));
       row.title = item.title ?? item.name;
-      row.innerHTML = `<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round">${ICONS[item.icon]}</svg><span class="an-item-name"></span><span class="an-item-note"></span>`;
-      row.querySelector(".an-item-name").textContent = item.name;
+      row.innerHTML = `<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round">${ICONS[item.icon]}</svg><span class="an-item-name"></span><span class="an-item-end"></span><span class="an-item-note"></span>`;
+      // The end of a long file name tells it from its neighbours: only the middle may be cut.
+      const cut = item.name.length > 18 && item.tail ? item.name.length - 9 : item.name.length;
+      row.querySelector(".an-item-name").textContent = item.name.slice(0, cut);
+      row.querySelector(".an-item-end").textContent = item.name.slice(cut);
       row.querySelector(".an-item-note").textContent = item.note ?? "";
       row.onclick = () => model.send({ kind: "choose", key: item.key });
       list.append(row);
@@ -48,7 +51,11 @@ function render({ model, el }) {
     if (!list.children.length) list.textContent = words ? "Nothing matches." : model.get("empty");
   };
   filter.oninput = show;
-  model.on("change:items", () => { filter.value = ""; show(); });
+  model.on("change:items", () => {
+    filter.value = "";
+    show();
+    list.scrollTop = 0;
+  });
   for (const trait of ["heading", "chosen"]) model.on(`change:${trait}`, show);
   show();
 }
