@@ -375,12 +375,16 @@ class _Fit:
             self.neighbours = np.full((n, 1), n)
             return
         yx = self.theta[:-1, :2]
-        distance, near = cKDTree(yx).query(yx, k=k, distance_upper_bound=reach)
-        near = np.where(np.isfinite(distance) & (near != np.arange(n)[:, None]), near, n)
-        used = int((near < n).sum(1).max())
-        # the atom itself, usually first, sorts to the end with the empty places
-        rank = np.argsort(near == n, axis=1, kind="stable")
-        self.neighbours = np.take_along_axis(near, rank, 1)[:, : max(used, 1)].astype(np.int32)
+        tree = cKDTree(yx)
+        found = np.empty((n, k), np.int32)
+        for index in self.chunks():
+            near = tree.query(yx[index], k=k, distance_upper_bound=reach)[1]
+            near[near == index[:, None]] = n
+            # the atom itself, usually first, sorts to the end with the empty places
+            rank = np.argsort(near == n, axis=1, kind="stable")
+            found[index] = np.take_along_axis(near, rank, 1)
+        used = int((found < n).any(0).sum())
+        self.neighbours = found[:, : max(used, 1)]
 
     def _window(self, index) -> Window:
         limit = (self.clip - self.zero) / self.scale
