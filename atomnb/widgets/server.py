@@ -87,7 +87,9 @@ def serve(
     chosen = _free_port(host, port)
     with tempfile.TemporaryDirectory(prefix="atomnb_") as stage:
         _copy_pages(Path(stage))
-        server = PageServer(ip=host, port=chosen, token=token, config=_config(stage), config_file_paths=[])
+        server = PageServer(
+            ip=host, port=chosen, token=token, config=_config(stage, public=bool(token)), config_file_paths=[]
+        )
         server.start_path = path
         server.wants_browser = open_browser
         server.initialize([])
@@ -231,12 +233,14 @@ def _staged(page: Page) -> str:
     return f"{page.kind}s/{page.path.name}"
 
 
-def _config(root_dir: str) -> Config:
+def _config(root_dir: str, *, public: bool) -> Config:
     config = Config()
     config.Voila.root_dir = root_dir
     config.Voila.log_level = "ERROR"
     config.Voila.tornado_settings = {
         "websocket_max_message_size": MESSAGE_LIMIT_BYTES,
+        # Without a token, only pages opened under a local name may talk to us: another site cannot pass as one.
+        "allow_remote_access": public,
         "headers": {"Content-Security-Policy": _SECURITY_POLICY},
     }
     config.VoilaConfiguration.template = "atomnb"

@@ -43,8 +43,9 @@ REAL_FILES = {
 class Served:
     """A running server: its address, data folder and process."""
 
-    def __init__(self, data: Path) -> None:
-        code = f"from atomnb.widgets.server import serve; serve(open_browser=False, data_dir={str(data)!r})"
+    def __init__(self, data: Path, *, token: str | None = None) -> None:
+        options = f"open_browser=False, data_dir={str(data)!r}, token={token!r}"
+        code = f"from atomnb.widgets.server import serve; serve({options})"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
         self.data = data
         self.started = time.monotonic()
@@ -59,7 +60,7 @@ class Served:
         line = self.process.stdout.readline()
         self.seconds_to_ready = time.monotonic() - self.started
         assert "atomnb is ready at http://127.0.0.1:" in line, line + self.process.stdout.read()
-        self.url = line.split()[-1].rstrip("/")
+        self.url = line.split()[-1].partition("?")[0].rstrip("/")
 
     def kernels(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children(recursive=True)
