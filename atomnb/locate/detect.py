@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from atomnb.denoise import wiener_filter
 from atomnb.locate.peaks import Peaks, find_peaks, mass_at, sharpness
-from atomnb.locate.zoom import Zoom
+from atomnb.locate.prominence import prominence_at
+from atomnb.locate.zoom import SINGLE_SIGMA, Zoom
 from atomnb.nets.checkpoint import Model
 from atomnb.resample import output_shape, resample
 from atomnb.scale import measure_spacing
@@ -28,10 +28,7 @@ ALONE = 0.8
 """Score at which the unfiltered image is believed alone, as it must be for atoms off the lattice."""
 
 
-SINGLE_SIGMA = 2.1
-"""Width of a single atom, px at the network's scale, in the filter that compares it with its support."""
-
-STANDS_OUT = 3.5
+STANDS_OUT = 3.0
 """Robust standard deviations of the filtered support around it that a single atom must exceed."""
 
 
@@ -65,21 +62,10 @@ def detect_atoms(
         placed = find_peaks(helped, threshold=threshold, calibration=calibration)
         peaks = _join(placed, peaks, seen)
     if not zoom.is_lattice and len(peaks.score):
-        prominent = prominence(resample(image, output_shape(image.shape, zoom.zoom)), peaks.positions_yx) > STANDS_OUT
+        seen = resample(image, output_shape(image.shape, zoom.zoom))
+        prominent = prominence_at(seen, peaks.positions_yx, SINGLE_SIGMA) > STANDS_OUT
         peaks = Peaks(peaks.positions_yx[prominent], peaks.score[prominent])
     return Detection(probability, peaks)
-
-
-def prominence(image: np.ndarray, positions_yx: np.ndarray) -> np.ndarray:
-    """How far (N,) the spots at positions (N, 2) stand out of the grain of the image (H, W) around them, in robust SDs.
-
-    The grain of a support can look like an atom anywhere; an atom differs by being stronger than it.
-    """
-    response = -ndimage.gaussian_laplace(image.astype(np.float32), SINGLE_SIGMA)
-    response /= 1.48 * np.median(np.abs(response - np.median(response))) + 1e-30
-    local = np.sqrt(ndimage.gaussian_filter(np.clip(response, -4, 4) ** 2, 7 * SINGLE_SIGMA)) + 1e-6
-    index = np.clip(np.round(positions_yx).astype(int), 0, np.array(image.shape) - 1)
-    return (response / local)[index[:, 0], index[:, 1]]
 
 
 def _join(placed: Peaks, seen: Peaks, probability: np.ndarray) -> Peaks:

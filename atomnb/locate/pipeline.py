@@ -33,6 +33,9 @@ Progress = Callable[[float, str], None]
 CONTRASTS = ("auto", "bright", "dark")
 
 DARK = "the atoms are taken to be dark (BF or ABF contrast); pass contrast='bright' if they are not."
+SINGLE_MOVE = 1.0
+"""px at the network's scale that refining may move an atom without lattice, lest it climb the support's slopes."""
+
 NO_ATOMS = "no atoms found: lower the threshold, or check the pixel size and the contrast."
 
 
@@ -165,7 +168,7 @@ def _analyze_frame(
     if progress:
         progress(0.6, "refining positions")
     if options.refine and len(positions):
-        columns |= _refined(bright, positions)
+        columns |= _refined(bright, positions, max_move=None if zoom.is_lattice else SINGLE_MOVE / zoom.zoom)
     columns["sublattice"] = _groups(columns)
     columns["species"] = np.full(len(positions), model.classes[1], object)
     columns["frame"] = np.full(len(positions), frame)
@@ -174,8 +177,8 @@ def _analyze_frame(
     return _Frame(atoms, probability, zoom, _report(atoms, micrograph, options, zoom, model.card.working, guessed_dark))
 
 
-def _refined(bright, positions) -> dict[str, np.ndarray]:
-    fit = refine_positions(bright, positions, dark=False)
+def _refined(bright, positions, *, max_move: float | None) -> dict[str, np.ndarray]:
+    fit = refine_positions(bright, positions, max_move=max_move, dark=False)
     return {
         "y": fit.positions_yx[:, 0],
         "x": fit.positions_yx[:, 1],

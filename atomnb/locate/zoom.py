@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from atomnb.locate.peaks import find_peaks, sharpness
+from atomnb.locate.prominence import single_atom_width
 from atomnb.nets.checkpoint import Model
 from atomnb.scale import PLAUSIBLE_SPACING, dominant_period, measure_spacing, neighbour_distances
 from atomnb.segment import predict_probability
@@ -31,8 +32,8 @@ SPACINGS_PX = (7.0, 11.0, 17.0, 27.0, 42.0)
 """px; tried when there is neither."""
 
 
-SPARSE_SHARES = (0.35, 0.5, 0.7, 1.0)
-"""Zooms tried without a lattice, relative to the physical scale (or the image's own when uncalibrated)."""
+SINGLE_SIGMA = 2.1
+"""Width (σ), px of the network's input, to which single atoms without a lattice are brought."""
 
 NO_LATTICE = "no regular lattice found: the atoms are taken to be single ones."
 
@@ -74,9 +75,7 @@ def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = Non
     trials = [_try(image, model, z) for z in _candidates(period, trusted, working)]
     best = _choose([t for t in trials if _sensible(t, period)])
     if best is None or not _is_lattice(best):
-        full = 1.0 if trusted is None else trusted / working["pixel_size"]
-        sparse = [_try(image, model, min(MAX_ZOOM, full * share)) for share in SPARSE_SHARES]
-        return Zoom(max(sparse, key=lambda t: t.sharpness).zoom, False, [*messages, NO_LATTICE])
+        return Zoom(min(MAX_ZOOM, SINGLE_SIGMA / single_atom_width(image)), False, [*messages, NO_LATTICE])
     finer = [_try(image, model, z) for z in _targets(best, working) if abs(np.log(z / best.zoom)) > 0.1]
     best = _choose([best, *(t for t in finer if _sensible(t, period))])
     return Zoom(best.zoom, True, messages)

@@ -79,17 +79,3 @@ def test_zoom_brings_neighbours_into_the_range_of_the_model(model, pixel_size):
 
 def test_noise_has_no_lattice(model, rng):
     assert not find_zoom(rng.poisson(10, (256, 256)).astype(np.float32), model, pixel_size=0.1).is_lattice
-
-
-def test_prominence_tells_an_atom_from_the_grain(rng):
-    from scipy.ndimage import gaussian_filter
-
-    from atomnb.locate.detect import STANDS_OUT, prominence
-
-    grain = gaussian_filter(rng.normal(0, 1, (200, 200)), 2.0)
-    grain /= grain.std()
-    grid = np.indices(grain.shape)
-    atom = 8 * np.exp(-((grid[0] - 100) ** 2 + (grid[1] - 90) ** 2) / (2 * 2.1**2))
-    values = prominence(grain + atom, np.array([[100.0, 90.0], [40.0, 40.0], [150.0, 60.0]]))
-    assert values[0] > STANDS_OUT
-    assert (values[1:] < STANDS_OUT).all()
