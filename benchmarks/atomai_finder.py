@@ -15,7 +15,7 @@ def model():
     from atomai.models import Segmentor
 
     segmentor = Segmentor("Unet", nb_classes=1)
-    segmentor.net.load_state_dict(torch.load(WEIGHTS, weights_only=True, map_location="cpu"))
+    segmentor.net.load_state_dict(torch.load(WEIGHTS, weights_only=True, map_location="cpu")["net"])
     return segmentor
 
 

@@ -4,12 +4,13 @@ Runs in the peers' environment. Its optimiser and loss are AtomAI's own (Adam, 1
 scaled to (0, 1) as its `predict` does; pixels our labels leave open are left out for it as well; bf16 as for ours.
 
     .peers/bin/python benchmarks/train_peer.py --minutes 60
+
+Run again with the same weights file, it goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -43,10 +44,11 @@ def main() -> None:
     net = Segmentor("Unet", nb_classes=1).net.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     config = TrainConfig()
-    step, losses = 0, []
-    while (spent := time.process_time() / 60) < options.minutes:
+    step, spent_before = restored(net, optimizer, options.weights)
+    losses = []
+    while (spent := spent_before + time.process_time() / 60) < options.minutes:
         number, use = divmod(step, USES_PER_BATCH)
-        if use == 0:
+        if use == 0 or not losses:
             scenes = scenes_at(spent / options.minutes * config.steps)
             batch = random_batch(np.random.default_rng([config.seed, number]), config.batch_size, scenes)
         shown = mirrored(batch, flip_y=bool(use), flip_x=bool(number % 2) != bool(use))
@@ -54,8 +56,8 @@ def main() -> None:
         step += 1
         if step % 50 == 0:
             print(f"{spent:6.1f} min  step {step:6d}  loss {np.mean(losses[-50:]):.5f}", flush=True)
-            save(net, options.weights, step, spent)
-    save(net, options.weights, step, options.minutes)
+            save(net, optimizer, options.weights, step, spent)
+    save(net, optimizer, options.weights, step, spent)
 
 
 def scenes_at(step: float):
@@ -74,13 +76,25 @@ def one_step(net, optimizer, batch) -> float:
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
-def save(net, path: Path, step: int, minutes: float) -> None:
+def restored(net, optimizer, path: Path) -> tuple[int, float]:
+    """Load what `save` wrote, if anything; steps and processor minutes spent so far."""
+    if not path.exists():
+        return 0, 0.0
+    state = torch.load(path, weights_only=True)
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state["minutes"]
+
+
+def save(net, optimizer, path: Path, step: int, minutes: float) -> None:
     path.parent.mkdir(exist_ok=True)
-    torch.save(net.state_dict(), path)
-    path.with_suffix(".json").write_text(json.dumps({"steps": step, "processor_minutes": minutes}))
+    state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "minutes": minutes}
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
 
 
 if __name__ == "__main__":
