@@ -13,7 +13,7 @@ from atomnb.nets.checkpoint import Model
 from atomnb.scale import PLAUSIBLE_SPACING, dominant_period, measure_spacing, neighbour_distances
 from atomnb.segment import predict_probability
 
-TRIAL_SIDE = 192
+TRIAL_SIDE = 128
 """Side, in px of the network's input, of the part of the image that is tried."""
 
 MAX_ZOOM = 2.0

@@ -138,3 +138,19 @@ def test_shipped_models_are_small_described_and_load():
         low, high = found.working["spacing_range_px"]
         assert all(low < spacing < high for spacing in found.working["spacing_px"])
         assert not math.isnan(float(np.sum([p.double().sum() for p in model.net.parameters()])))
+
+
+def test_folding_batch_norm_changes_nothing(net):
+    from atomnb.nets.checkpoint import fuse_batch_norm
+
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+    net.eval()
+    image = torch.randn(1, 1, 64, 64)
+    with torch.inference_mode():
+        before = net(image)
+        fuse_batch_norm(net)
+        torch.testing.assert_close(net(image), before, atol=1e-4, rtol=1e-3)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules())
