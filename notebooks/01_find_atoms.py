@@ -49,7 +49,7 @@ print(image)
 # %% [markdown]
 # ## 2. Look
 #
-# Always look before you compute. Bright spots are atoms, the grain between them is shot noise: only some tens of
+# Always look before you compute. Bright spots are atoms, the grain between them is shot noise: only a few
 # electrons were counted in each pixel. The six brightest spots are silicon.
 
 # %%
@@ -138,9 +138,7 @@ plt.show()
 truth = sample_truth("graphene-si")
 distance, index = cKDTree(analysis.atoms.positions_yx).query(truth.positions_yx)
 paired = distance * image.pixel_size < 0.5
-print(
-    f"{paired.sum()} of {len(truth)} true atoms were found;", len(analysis.atoms) - paired.sum(), "rows are no atoms."
-)
+print(f"{paired.sum()} of {len(truth)} true atoms were found.")
 
 # %%
 distance, index = cKDTree(truth.positions_yx).query(inner.positions_yx)
@@ -153,7 +151,7 @@ plt.hist(pulls, bins=np.linspace(-4, 4, 33), density=True, color="0.75")
 grid = np.linspace(-4, 4, 200)
 plt.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color="tab:blue")
 plt.xlabel("(found − true) / stated error")
-plt.title(f"{inside:.0%} within one standard error")
+plt.title(f"{inside:.0%} within one standard error; {np.sum(~right)} of {len(inner)} rows are no atoms")
 plt.show()
 
 # %% [markdown]
@@ -166,7 +164,7 @@ plt.show()
 # %%
 nearest = nearest_distances(analysis.atoms.in_angstrom())[~at_border]
 plt.figure(figsize=(6, 3.5))
-plt.hist(nearest, bins=60, color="tab:blue")
+plt.hist(nearest, bins=np.arange(1.2, 1.6, 0.01), color="tab:blue")
 plt.axvline(1.42, color="0.3", linestyle=":")
 plt.xlabel("distance to the nearest atom (Å)")
 plt.ylabel("atoms")

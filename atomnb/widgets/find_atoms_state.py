@@ -127,9 +127,7 @@ class FindAtomsState(traitlets.HasTraits):
             progress(0.6, "drawing")
             return _prepare(image, source, channels, 0, _texts(caught), progress)
 
-        if self.jobs.busy:
-            self.jobs.cancel()
-            raise AtomnbError(f"{self.jobs.title} was cancelled: open the image again.")
+        self.jobs.cancel()
         self.report = None
         self.jobs.run("Opening", work, done=self._show, failed=self._failing("opening the image"))
 

@@ -36,7 +36,7 @@ class Jobs(traitlets.HasTraits):
         super().__init__()
         self._post = post or (lambda callback: callback())
         self._threaded = threaded
-        self._cancelled = threading.Event()
+        self._current: _Job | None = None
 
     def run(self, title: str, work: Callable, *, done: Callable, failed: Callable) -> None:
         """Run `work(progress)`; then `done(result)`, or `failed(error)` if it raised.
@@ -45,55 +45,57 @@ class Jobs(traitlets.HasTraits):
         """
         if self.busy:
             raise AtomnbError(f"{self.title} is still running: wait for it, or cancel it.")
-        self._cancelled.clear()
-        self._started = time.monotonic()
-        self._reported = 0.0
+        job = self._current = _Job(self, work, done, failed)
         self.fraction, self.seconds_left = 0.0, None
         self.title, self.message, self.busy = title, "", True
         if self._threaded:
-            threading.Thread(target=self._work, args=(work, done, failed), daemon=True).start()
+            threading.Thread(target=job.run, daemon=True).start()
         else:
-            self._work(work, done, failed)
+            job.run()
 
     def cancel(self) -> None:
-        """Stop the running job at its next report of progress."""
-        self._cancelled.set()
-        self.message = "stopping …"
+        """Forget the running job at once; its thread ends when it next reports progress."""
+        self._current = None
+        self.busy = False
 
-    def _work(self, work: Callable, done: Callable, failed: Callable) -> None:
+
+class _Job:
+    """One computation; it counts only as long as it is the current one of its `Jobs`."""
+
+    def __init__(self, jobs: Jobs, work: Callable, done: Callable, failed: Callable) -> None:
+        self.jobs, self.work, self.done, self.failed = jobs, work, done, failed
+        self.started = time.monotonic()
+        self.reported = 0.0
+
+    def run(self) -> None:
         try:
-            result = work(self._progress)
-            self._check()
-        except CancelledError:
-            self._post(self._end)
+            result = self.work(self.progress)
         except BaseException as error:
             # `error` is unbound after the block; the callback runs later.
-            self._post(lambda error=error: self._end(failed, error))
+            self.jobs._post(lambda error=error: self.end(self.failed, error))
         else:
-            self._post(lambda: self._end(done, result))
+            self.jobs._post(lambda: self.end(self.done, result))
 
-    def _end(self, then: Callable | None = None, *result) -> None:
-        self.busy = False
-        if then is not None:
-            then(*result)
-
-    def _check(self) -> None:
-        if self._cancelled.is_set():
+    def progress(self, fraction: float, message: str = "") -> None:
+        if self.jobs._current is not self:
             raise CancelledError("cancelled")
-
-    def _progress(self, fraction: float, message: str = "") -> None:
-        self._check()
         now = time.monotonic()
-        if now - self._reported < REPORT_EVERY and fraction < 1:
+        if now - self.reported < REPORT_EVERY and fraction < 1:
             return
-        self._reported = now
-        elapsed = now - self._started
+        self.reported = now
+        elapsed = now - self.started
         left = elapsed / fraction * (1 - fraction) if fraction > 0.03 and elapsed > 0.7 else None
-        self._post(lambda: self._show(min(max(fraction, 0.0), 1.0), message, left))
+        self.jobs._post(lambda: self.show(min(max(fraction, 0.0), 1.0), message, left))
 
-    def _show(self, fraction: float, message: str, left: float | None) -> None:
-        if self.busy and not self._cancelled.is_set():
-            self.fraction, self.message, self.seconds_left = fraction, message, left
+    def show(self, fraction: float, message: str, left: float | None) -> None:
+        if self.jobs._current is self:
+            self.jobs.fraction, self.jobs.message, self.jobs.seconds_left = fraction, message, left
+
+    def end(self, then: Callable, value) -> None:
+        if self.jobs._current is self:
+            self.jobs._current = None
+            self.jobs.busy = False
+            then(value)
 
 
 def main_loop_post() -> Callable:

@@ -10,7 +10,7 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 DRAWN = ".an-viewer[data-drawn=true]"
-READY = ".an-app .an-item"
+READY = ".an-app .an-left .an-segments button"
 RESULT = ".an-numbers"
 
 
@@ -66,6 +66,15 @@ def test_a_real_file_is_analysed_and_exported(page, served, file):
     uncalibrated = file == "silicon.png"
     assert page.locator("button:has-text('(.xyz)')").is_disabled() == uncalibrated
     assert ("unknown" in page.inner_text(".an-facts")) == uncalibrated
+
+
+def test_a_notebook_runs_and_shows_its_code(page, served):
+    page.goto(f"{served.url}/notebooks/01_find_atoms", wait_until="commit")
+    page.wait_for_selector("#rendered_cells img")
+    assert "atomnb.analyze(image)" in page.inner_text("#rendered_cells")
+    assert page.locator("#rendered_cells img").count() >= 6
+    page.click("text=← atomnb")
+    page.wait_for_selector("#start-here")
 
 
 def test_views_are_linked(page, served):

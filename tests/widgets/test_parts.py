@@ -94,6 +94,24 @@ def test_a_job_reports_in_order_and_ends():
     assert not jobs.busy
 
 
+def test_a_cancelled_job_frees_the_page_at_once_and_its_result_is_dropped():
+    go_on, done, seen = threading.Event(), threading.Event(), []
+    jobs = Jobs()
+
+    def slow(progress):
+        go_on.wait(5)
+        return "too late"
+
+    jobs.run("Slow", slow, done=seen.append, failed=seen.append)
+    jobs.cancel()
+    assert not jobs.busy
+    jobs.run("Quick", lambda progress: "quick", done=lambda r: (seen.append(r), done.set()), failed=seen.append)
+    assert done.wait(5)
+    go_on.set()
+    time.sleep(0.1)
+    assert seen == ["quick"]
+
+
 def test_reports_carry_the_remedy_and_the_traceback():
     shown = []
 
@@ -171,7 +189,10 @@ def test_debounced_runs_at_once_without_a_loop_and_once_with_one():
     import asyncio
 
     calls = []
-    debounced(lambda: calls.append(1))()
+    # In a thread of its own: a browser test before this one leaves its event loop in the main thread.
+    alone = threading.Thread(target=debounced(lambda: calls.append(1)))
+    alone.start()
+    alone.join()
     assert calls == [1]
 
     async def many():
@@ -180,5 +201,7 @@ def test_debounced_runs_at_once_without_a_loop_and_once_with_one():
             later()
         await asyncio.sleep(0.1)
 
-    asyncio.run(many())
+    alone = threading.Thread(target=lambda: asyncio.run(many()))
+    alone.start()
+    alone.join()
     assert calls == [1, 2]
