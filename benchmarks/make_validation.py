@@ -270,6 +270,55 @@ def magnesium():
     return cell.repeat((6, 6, 14))
 
 
+def copper_grain_boundary():
+    """Two grains of Cu along [001], turned by the 36.9° of a Σ5 (310) boundary."""
+    a = 3.615
+    coincidence = a * 10**0.5
+    box = np.array([3 * coincidence, 3 * coincidence, a])
+    index = np.arange(-30, 31)
+    grid = np.stack(np.meshgrid(index, index, indexing="ij"), -1).reshape(-1, 2)
+    shifts = [(0.0, 0.0, 0.25), (0.5, 0.5, 0.25), (0.5, 0.0, 0.75), (0.0, 0.5, 0.75)]
+    square = np.concatenate([np.c_[(grid + s[:2]) * a, np.full(len(grid), s[2] * a)] for s in shifts])
+    halves = []
+    for sign, low in ((1, 0.0), (-1, 0.5)):
+        angle = sign * np.arctan(1 / 3)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        grain = np.c_[square[:, :2] @ turn.T, square[:, 2]]
+        inside = (grain[:, 0] >= low * box[0] - 1e-6) & (grain[:, 0] < (low + 0.5) * box[0] - 1e-6)
+        inside &= (grain[:, 1] >= -1e-6) & (grain[:, 1] < box[1] - 1e-6)
+        halves.append(grain[inside])
+    return without_clashes("Cu", np.concatenate(halves), box, least=2.1).repeat((1, 1, 9))
+
+
+def without_clashes(symbol: str, positions, box, *, least: float):
+    """A periodic crystal of one element; of two atoms nearer than `least` Å the later one is left out."""
+    from ase import Atoms
+
+    tree = cKDTree(wrapped(positions, box), boxsize=box)
+    gone: set[int] = set()
+    for i, j in sorted(tree.query_pairs(least)):
+        if i not in gone:
+            gone.add(j)
+    kept = np.delete(positions, sorted(gone), axis=0)
+    return Atoms(f"{symbol}{len(kept)}", positions=kept, cell=box, pbc=True)
+
+
+def gold_particle_edge():
+    """Au along [110], half a cell of crystal with stepped (111) and (001) surfaces, half of vacuum."""
+    a = 4.078
+    width, height = a / 2**0.5, a
+    from ase import Atoms
+
+    cell = Atoms("Au2", scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[width, height, width], pbc=True)
+    crystal = cell.repeat((12, 9, 12))
+    crystal.translate([0.4, 0.4, 0.3])
+    x, y = crystal.positions[:, 0], crystal.positions[:, 1]
+    box = crystal.cell.lengths()
+    slope = 2**0.5  # the trace of a {111} plane
+    inside = (y < 0.72 * box[1]) & (y < slope * (0.85 * box[0] - x)) & (y > 0.12 * box[1])
+    return crystal[inside]
+
+
 MATERIALS: dict[str, Material] = {
     "hbn": Material(
         boron_nitride, 0.10, 60, 31, (60, 180), 0.75, 0.065, vacancies=5, configurations=8, interpolation=3
@@ -306,6 +355,8 @@ MATERIALS: dict[str, Material] = {
     "au001": Material(gold, 0.25, 100, 25, (60, 110), 0.90, 0.085, vacancies=6),
     "tio2_001": Material(rutile, 0.11, 100, 27, (60, 120), 0.90, {"Ti": 0.07, "O": 0.07}),
     "mg1120": Material(magnesium, 0.18, 100, 26, (50, 110), 0.85, 0.13, vacancies=5),
+    "cu_sigma5": Material(copper_grain_boundary, 0.16, 100, 26, (60, 110), 0.80, 0.085, vacancies=5),
+    "au_edge": Material(gold_particle_edge, 0.12, 100, 26, (60, 110), 0.85, 0.085, vacancies=4),
 }  # fmt: skip
 
 
@@ -420,9 +471,7 @@ def main() -> None:
         arrays = simulate(name, MATERIALS[name])
         np.savez_compressed(FOLDER / f"val_{name}.npz", **arrays)
         counts = f"{len(arrays['columns'])} columns, {len(arrays['vacancies'])} vacancies"
-        print(
-            f"{name}: {arrays['image'].shape} px, {counts}, {time.perf_counter() - start:.0f} s", flush=True
-        )
+        print(f"{name}: {arrays['image'].shape} px, {counts}, {time.perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
