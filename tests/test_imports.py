@@ -12,7 +12,20 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "atomnb"
 
 LAYERS = (
-    *("errors", "_require", "data", "io", "simulate", "nets", "metrics", "train", "resample", "denoise", "scale", "segment"),
+    *(
+        "errors",
+        "_require",
+        "data",
+        "io",
+        "simulate",
+        "nets",
+        "metrics",
+        "train",
+        "resample",
+        "denoise",
+        "scale",
+        "segment",
+    ),
     *("locate", "graph", "contours", "order", "track", "live"),
     *("viz", "report", "batch", "pages", "doctor", "widgets", "cli"),
 )
