@@ -79,10 +79,15 @@ class Peers:
 def time_ours(image: np.ndarray, model: str) -> dict[str, float]:
     import atomnb
 
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     found = atomnb.analyze(image, model=model, pixel_size=PIXEL_SIZE)
     seconds = time.perf_counter() - start
-    return {"total_s": seconds, "atoms": len(found.atoms), "per_atom_s": seconds / max(len(found.atoms), 1)}
+    return {
+        "total_s": seconds,
+        "cpu_s": time.process_time() - processor,
+        "atoms": len(found.atoms),
+        "per_atom_s": seconds / max(len(found.atoms), 1),
+    }
 
 
 def main() -> None:
@@ -128,6 +133,7 @@ def summary(raw: dict[str, list[dict]]) -> dict[str, float]:
         "atomai_predict_s": median(t["predict_s"] for t in raw["atomai"]),
         "atomai_refine_s": median(t["refine_s"] for t in raw["atomai"]),
         "atomap_per_atom_ms": 1e3 * atomap,
+        "cpu_ratio_to_atomai": median(t["cpu_s"] for t in raw["atomai"]) / median(t["cpu_s"] for t in raw["atomnb"]),
         "faster_than_atomai": atomai / ours,
         "faster_than_atomap_per_atom": atomap / per_atom,
     }
