@@ -83,6 +83,8 @@ def test_views_are_linked(page, served):
     everything = find_atoms(page)
 
     box = page.locator(".an-canvas").bounding_box()
+    assert box["width"] > 560, "the image must get the room the panels leave"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"])
     page.wait_for_function("document.querySelector('.an-where').textContent.includes('value')")
 
