@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from atomnb.locate.peaks import find_peaks, sharpness
 from atomnb.locate.prominence import single_atom_width
@@ -72,13 +73,31 @@ def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = Non
     period = dominant_period(image)
     messages = _scale_messages(period, pixel_size)
     trusted = None if period is not None and len(messages) and pixel_size is not None else pixel_size
-    trials = [_try(image, model, z) for z in _candidates(period, trusted, working)]
+    for centre in _places(image, period):
+        best = _best_trial(image, model, _candidates(period, trusted, working), centre, period)
+        if best is not None:
+            return Zoom(best.zoom, True, messages)
+    return Zoom(min(MAX_ZOOM, SINGLE_SIGMA / single_atom_width(image)), False, [*messages, NO_LATTICE])
+
+
+def _places(image: np.ndarray, period: float | None) -> Iterator[tuple[int, int]]:
+    """Where to try: the middle, and if that shows no lattice although the spectrum does, where it is strongest."""
+    yield tuple(n // 2 for n in image.shape)
+    if period is not None:
+        ripple = ndimage.gaussian_filter(image, 0.2 * period) - ndimage.gaussian_filter(image, 0.8 * period)
+        strength = ndimage.gaussian_filter(np.abs(ripple), 5 * period, mode="constant")
+        yield tuple(int(i) for i in np.unravel_index(np.argmax(strength), strength.shape))
+
+
+def _best_trial(image, model: Model, zooms: list[float], centre, period: float | None) -> Trial | None:
+    """The best of the zooms, and of those that suit its atoms better; None without a lattice."""
+    trials = [_try(image, model, z, centre) for z in zooms]
     best = _choose([t for t in trials if _sensible(t, period)])
     if best is None or not _is_lattice(best):
-        return Zoom(min(MAX_ZOOM, SINGLE_SIGMA / single_atom_width(image)), False, [*messages, NO_LATTICE])
-    finer = [_try(image, model, z) for z in _targets(best, working) if abs(np.log(z / best.zoom)) > 0.1]
-    best = _choose([best, *(t for t in finer if _sensible(t, period))])
-    return Zoom(best.zoom, True, messages)
+        return None
+    targets = [z for z in _targets(best, model.card.working) if abs(np.log(z / best.zoom)) > 0.1]
+    finer = [_try(image, model, z, centre) for z in targets]
+    return _choose([best, *(t for t in finer if _sensible(t, period))])
 
 
 def _scale_messages(period: float | None, pixel_size: float | None) -> list[str]:
@@ -107,9 +126,9 @@ def _targets(best: Trial, working: Mapping[str, Any]) -> list[float]:
     return [min(MAX_ZOOM, s / best.spacing_px) for s in working["spacing_px"]]
 
 
-def _try(image: np.ndarray, model: Model, zoom: float) -> Trial:
+def _try(image: np.ndarray, model: Model, zoom: float, centre: tuple[int, int]) -> Trial:
     side = [min(n, int(TRIAL_SIDE / zoom)) for n in image.shape]
-    start = [(n - s) // 2 for n, s in zip(image.shape, side, strict=True)]
+    start = [min(max(0, c - s // 2), n - s) for n, s, c in zip(image.shape, side, centre, strict=True)]
     part = image[start[0] : start[0] + side[0], start[1] : start[1] + side[1]]
     if float(part.max()) == float(part.min()):
         return Trial(zoom, 0.0, 0.0, np.nan, np.nan)

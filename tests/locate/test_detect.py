@@ -79,3 +79,12 @@ def test_zoom_brings_neighbours_into_the_range_of_the_model(model, pixel_size):
 
 def test_noise_has_no_lattice(model, rng):
     assert not find_zoom(rng.poisson(10, (256, 256)).astype(np.float32), model, pixel_size=0.1).is_lattice
+
+
+def test_a_hole_in_the_middle_does_not_hide_the_lattice(model):
+    scene, _ = honeycomb(1000, size=640)
+    image = scene.image.copy()
+    y, x = np.indices(image.shape)
+    hole = np.hypot(y - 320, x - 320) < 230
+    image[hole] = np.random.default_rng(1).poisson(0.4, hole.sum())
+    assert find_zoom(image, model, pixel_size=scene.pixel_size).is_lattice
