@@ -59,15 +59,19 @@ def estimate_scale(image: np.ndarray, *, pixel_size: float | None = None) -> Sca
     return ScaleReport(spacing, angstrom, None, pixel_size)
 
 
-def dominant_period(image: np.ndarray) -> float | None:
-    """Distance in px of the lattice planes with the strongest Bragg peak, or None when none stands out."""
+def dominant_period(image: np.ndarray, *, least_contrast: float = 16.0) -> float | None:
+    """Distance in px of the lattice planes with the strongest Bragg peak, or None when none stands out.
+
+    A peak stands out when it is `least_contrast` times the median of its ring; noise alone hardly exceeds 16, the
+    hum of scan electronics 40, and the lattice of a large image reaches thousands.
+    """
     pixels = _middle(np.asarray(image, np.float32))
     power, frequency = _power_spectrum(pixels)
     floor = _ring_median(power, frequency)
     usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < 0.3)
     peak = power == ndimage.maximum_filter(power, size=5)
     contrast = np.where(usable & peak, power / floor, 0)
-    if contrast.max() < 16:
+    if contrast.max() < least_contrast:
         return None
     strong = np.where(contrast > 16, power * frequency, 0)  # tilts against slow changes of the background
     return float(1 / frequency.flat[np.argmax(strong)])

@@ -36,6 +36,9 @@ SPACINGS_PX = (7.0, 11.0, 17.0, 27.0, 42.0)
 SINGLE_SIGMA = 2.1
 """Width (σ), px of the network's input, to which single atoms without a lattice are brought."""
 
+CLEAR_CONTRAST = 60.0
+"""Contrast of a Bragg peak that leaves no doubt of a lattice somewhere in the image."""
+
 NO_LATTICE = "no regular lattice found: the atoms are taken to be single ones."
 
 
@@ -74,7 +77,8 @@ def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = Non
     messages = _scale_messages(period, pixel_size)
     trusted = None if period is not None and len(messages) and pixel_size is not None else pixel_size
     for centre in _places(image, period):
-        best = _best_trial(image, model, _candidates(period, trusted, working), centre, period)
+        zooms = _candidates(period, trusted, working)
+        best = _best_trial(image, model, zooms, centre, period, calibrated=trusted is not None)
         if best is not None:
             return Zoom(best.zoom, True, messages)
     return Zoom(min(MAX_ZOOM, SINGLE_SIGMA / single_atom_width(image)), False, [*messages, NO_LATTICE])
@@ -83,17 +87,17 @@ def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = Non
 def _places(image: np.ndarray, period: float | None) -> Iterator[tuple[int, int]]:
     """Where to try: the middle, and if that shows no lattice although the spectrum does, where it is strongest."""
     yield tuple(n // 2 for n in image.shape)
-    if period is not None:
+    if dominant_period(image, least_contrast=CLEAR_CONTRAST) is not None:
         ripple = ndimage.gaussian_filter(image, 0.2 * period) - ndimage.gaussian_filter(image, 0.8 * period)
         strength = ndimage.gaussian_filter(np.abs(ripple), 5 * period, mode="constant")
         yield tuple(int(i) for i in np.unravel_index(np.argmax(strength), strength.shape))
 
 
-def _best_trial(image, model: Model, zooms: list[float], centre, period: float | None) -> Trial | None:
+def _best_trial(image, model: Model, zooms: list[float], centre, period, *, calibrated: bool) -> Trial | None:
     """The best of the zooms, and of those that suit its atoms better; None without a lattice."""
     trials = [_try(image, model, z, centre) for z in zooms]
     best = _choose([t for t in trials if _sensible(t, period)])
-    if best is None or not _is_lattice(best):
+    if best is None or not _is_lattice(best, calibrated=calibrated):
         return None
     targets = [z for z in _targets(best, model.card.working) if abs(np.log(z / best.zoom)) > 0.1]
     finer = [_try(image, model, z, centre) for z in targets]
@@ -160,6 +164,7 @@ def _choose(trials: list[Trial]) -> Trial | None:
     return max(dense, key=lambda t: t.sharpness)
 
 
-def _is_lattice(trial: Trial) -> bool:
+def _is_lattice(trial: Trial, *, calibrated: bool) -> bool:
     """Even distances between atoms the model is sure of; single atoms and the grain of a support have neither."""
-    return (trial.spread < 0.2 and trial.sharpness > 0.2) or (trial.spread < 0.35 and trial.sharpness > 0.3)
+    even = 0.2 if calibrated else 0.16  # a scale that fits is evidence too
+    return (trial.spread < even and trial.sharpness > 0.2) or (trial.spread < 0.35 and trial.sharpness > 0.28)
