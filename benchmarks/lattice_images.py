@@ -1,7 +1,8 @@
 """Analyse every experimental lattice image at hand: an overlay of each and a table of what was found.
 
 The table gives the nearest-neighbour spacing found beside the known one, the number of atoms, and the share of inner
-atoms that have the commonest coordination number, which falls where atoms are missed or imagined.
+atoms that have the commonest coordination number, which falls where atoms are missed or imagined, and is
+low by nature where there are several kinds of sites (perovskites with their oxygen, bilayers, interfaces).
 
 Overlays of files with an open licence go to `benchmarks/results/overlays/`, those of the others to the ignored folder
 `scratch/overlays/`. Needs the folder of experimental files (ATOMNB_DATA or ../shared/data).
@@ -131,7 +132,7 @@ def analyse(path: Path, name: str, model: str, overlay: Path | None) -> dict:
     }
 
 
-def draw(found, path: Path, *, side_px: int = 900) -> None:
+def draw(found, path: Path, *, side_px: int = 700) -> None:
     """The overlay as a PNG of few colours."""
     import matplotlib
 
@@ -156,7 +157,7 @@ def draw(found, path: Path, *, side_px: int = 900) -> None:
     figure.savefig(path)
     plt.close(figure)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(96).save(path, optimize=True)
+        picture.convert("RGB").quantize(64).save(path, optimize=True)
 
 
 def table(rows: list[dict]) -> dict:
