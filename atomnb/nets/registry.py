@@ -7,9 +7,19 @@ from dataclasses import asdict, fields
 from torch import nn
 
 from atomnb.errors import ModelError
+from atomnb.nets.dilated import DilatedConfig, DilatedFCN
+from atomnb.nets.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from atomnb.nets.resunet import ResUNet, ResUNetConfig
 from atomnb.nets.unet import UNet, UNetConfig
 
-ARCHITECTURES = {"unet": (UNet, UNetConfig)}
+ARCHITECTURES = {
+    "unet": (UNet, UNetConfig),
+    "resunet": (ResUNet, ResUNetConfig),
+    "dilated": (DilatedFCN, DilatedConfig),
+    "encoder-decoder": (EncoderDecoder, EncoderDecoderConfig),
+}
+"""Network and frozen config by name. Each network takes normalised images (B, 1, H, W), gives logits (B, C, H, W) of
+the same size, and holds its `config` and its `stride`, of which H and W must be multiples."""
 
 
 def create_net(name: str = "unet", options: dict | None = None) -> nn.Module:

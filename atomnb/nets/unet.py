@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from atomnb.nets.blocks import ConvBlock, Level, check_size, class_head
+
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -16,30 +18,6 @@ class UNetConfig:
 
     n_classes: int = 2
     widths: tuple[int, ...] = (32, 48, 64, 96)
-
-
-class ConvBlock(nn.Sequential):
-    """3 × 3 convolution, batch normalisation, SiLU."""
-
-    def __init__(self, n_in: int, n_out: int, *, dilation: int = 1):
-        super().__init__(
-            nn.Conv2d(n_in, n_out, 3, padding=dilation, dilation=dilation, bias=False),
-            nn.BatchNorm2d(n_out),
-            nn.SiLU(inplace=True),
-        )
-
-
-class Level(nn.Module):
-    """Two convolutions with a shortcut around the second."""
-
-    def __init__(self, n_in: int, n_out: int, *, dilation: int = 1):
-        super().__init__()
-        self.enter = ConvBlock(n_in, n_out)
-        self.refine = ConvBlock(n_out, n_out, dilation=dilation)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.enter(x)
-        return x + self.refine(x)
 
 
 class UNet(nn.Module):
@@ -58,11 +36,10 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(Level(a, b) for a, b in zip(widths[:1] + widths[:-1], widths, strict=True))
         self.bottom = Level(widths[-1], widths[-1], dilation=2)
         self.up = nn.ModuleList(Level(a + b, a) for a, b in pairwise(widths))
-        self.head = nn.Conv2d(widths[0], 4 * config.n_classes, 1)
-        with torch.no_grad():  # most pixels are background: start there
-            self.head.bias[:4] = 3.0
+        self.head = class_head(widths[0], config.n_classes, fold=2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        check_size(images, self.stride)
         x = self.stem(F.pixel_unshuffle(images, 2))
         skips = []
         for depth, level in enumerate(self.down):
