@@ -68,7 +68,7 @@ def scenes_at(step: float):
 def one_step(net, optimizer, batch) -> float:
     images = batch.images[:, None]
     low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
-    masks, weights = (batch.labels > MASK_LEVEL).float(), batch.weights
+    masks, weights = (batch.labels[:, 0] > MASK_LEVEL).float(), batch.weights
     with torch.autocast("cpu", torch.bfloat16):
         logits = net(((images - low) / (high - low)).contiguous(memory_format=torch.channels_last))
     loss = F.binary_cross_entropy_with_logits(logits[:, 0].float(), masks, reduction="none")

@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 from atomnb.locate.peaks import find_peaks
 from atomnb.metrics import match_positions
 from atomnb.nets.normalize import normalize
-from atomnb.simulate.batch import Batch, SceneConfig
+from atomnb.simulate.batch import Batch
+from atomnb.simulate.layout import SceneConfig
 from atomnb.train.patches import stream_batches
 
 BORDER = 6
@@ -44,8 +45,9 @@ def fit_calibration(net, config: SceneConfig, *, batches: int = 24, seed: int = 
 @torch.inference_mode()
 def judged_peaks(net, batch: Batch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each image of the batch: summed probability of its peaks, and whether each is an atom (0 or 1)."""
-    probability = torch.softmax(net(normalize(batch.images[:, None])), dim=1)[:, 1].numpy()
-    for found_map, label, weight in zip(probability, batch.labels.numpy(), batch.weights.numpy(), strict=True):
+    probability = 1 - torch.softmax(net(normalize(batch.images[:, None])), dim=1)[:, 0].numpy()
+    labels = batch.labels.sum(dim=1).numpy()
+    for found_map, label, weight in zip(probability, labels, batch.weights.numpy(), strict=True):
         truth = find_peaks(label, threshold=0.5).positions_yx
         found = find_peaks(found_map, threshold=0.02)
         index = np.round(found.positions_yx).astype(int)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from atomnb.nets.registry import create_net
-from atomnb.simulate.batch import SceneConfig
+from atomnb.simulate.layout import SceneConfig
 from atomnb.train.loop import TrainConfig, fit
 from atomnb.train.patches import stream_batches
 

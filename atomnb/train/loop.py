@@ -16,7 +16,7 @@ from torch import nn
 
 from atomnb.errors import AtomnbError
 from atomnb.nets.normalize import normalize
-from atomnb.train.losses import soft_cross_entropy, two_class_labels
+from atomnb.train.losses import class_labels, soft_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _one_step(net, batch, optimizer, loss, rate, config: TrainConfig, device) ->
         group["lr"] = rate
     with torch.autocast(device_type=torch.device(device).type, dtype=torch.bfloat16, enabled=config.bf16):
         logits = net(normalize(images[:, None]).to(memory_format=torch.channels_last))
-    value = loss(logits, two_class_labels(labels), weights)
+    value = loss(logits, class_labels(labels), weights)
     if not torch.isfinite(value):
         raise AtomnbError(
             "the loss is NaN: lower the learning rate, or train without bf16. The last checkpoint is untouched."

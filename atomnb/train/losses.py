@@ -22,6 +22,7 @@ def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, weights: torc
     return (loss * weights).sum() / weights.sum().clamp(min=1)
 
 
-def two_class_labels(heatmap: torch.Tensor) -> torch.Tensor:
-    """Soft labels (B, 2, H, W), background first, from a heat map (B, H, W) of columns."""
-    return torch.stack([1 - heatmap, heatmap], dim=1)
+def class_labels(heatmaps: torch.Tensor) -> torch.Tensor:
+    """Soft labels (B, K + 1, H, W) that sum to 1, background first, from heat maps (B, K, H, W) of the classes."""
+    total = heatmaps.sum(dim=1, keepdim=True)
+    return torch.cat([(1 - total).clamp(min=0), heatmaps / total.clamp(min=1)], dim=1)

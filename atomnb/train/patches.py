@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from atomnb.simulate.batch import Batch, SceneConfig, random_batch
+from atomnb.simulate.batch import Batch, random_batch
+from atomnb.simulate.layout import SceneConfig
 
 USES_PER_BATCH = 2
 """How often a simulated batch is shown, each time mirrored another way: simulating costs about as much as a step."""
@@ -39,7 +40,7 @@ class SceneStream(IterableDataset):
 
 def mirrored(batch: Batch, *, flip_y: bool, flip_x: bool) -> Batch:
     """The batch mirrored along its rows or columns; never transposed, because scan noise knows the fast axis."""
-    axes = [axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip]
+    axes = [axis for axis, flip in ((-2, flip_y), (-1, flip_x)) if flip]
     return Batch(*(torch.flip(part, axes) if axes else part for part in batch))
 
 

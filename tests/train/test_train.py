@@ -6,10 +6,11 @@ import torch
 
 from atomnb.errors import AtomnbError, CancelledError
 from atomnb.nets.registry import create_net
-from atomnb.simulate.batch import Batch, SceneConfig
+from atomnb.simulate.batch import Batch
+from atomnb.simulate.layout import SceneConfig
 from atomnb.train.export import export_run
 from atomnb.train.loop import TrainConfig, fit, learning_rate
-from atomnb.train.losses import soft_cross_entropy, two_class_labels
+from atomnb.train.losses import class_labels, soft_cross_entropy
 from atomnb.train.patches import mirrored, stream_batches
 
 SMALL = {"widths": (8, 8, 8, 8)}
@@ -71,7 +72,7 @@ def test_cancelling_leaves_the_last_checkpoint(tmp_path):
 
 
 def test_nan_is_an_error_that_says_what_to_do():
-    bad = Batch(torch.full((4, 64, 64), torch.nan), torch.zeros(4, 64, 64), torch.ones(4, 64, 64))
+    bad = Batch(torch.full((4, 64, 64), torch.nan), torch.zeros(4, 1, 64, 64), torch.ones(4, 64, 64))
     with pytest.raises(AtomnbError, match="learning rate"):
         fit(new_net(), lambda start: iter([bad]), config=config(steps=1))
 
@@ -96,12 +97,12 @@ def test_mirroring_moves_image_and_label_together():
     batch = next(batches())
     flipped = mirrored(batch, flip_y=True, flip_x=False)
     torch.testing.assert_close(flipped.images[:, 0], batch.images[:, -1])
-    torch.testing.assert_close(flipped.labels[:, 0], batch.labels[:, -1])
+    torch.testing.assert_close(flipped.labels[:, :, 0], batch.labels[:, :, -1])
 
 
 def test_loss_is_least_at_the_expected_label():
     """A proper score: with labels 1 in 30 % of draws the best probability is 0.3."""
-    labels = two_class_labels((torch.arange(1000) < 300).float().reshape(1, 20, 50))
+    labels = class_labels((torch.arange(1000) < 300).float().reshape(1, 1, 20, 50))
     weights = torch.ones(1, 20, 50)
 
     def loss(p):
@@ -115,7 +116,7 @@ def test_masked_pixels_do_not_teach():
     logits = torch.randn(1, 2, 8, 8, requires_grad=True)
     weights = torch.ones(1, 8, 8)
     weights[0, 3, 3] = 0
-    soft_cross_entropy(logits, two_class_labels(torch.zeros(1, 8, 8)), weights).backward()
+    soft_cross_entropy(logits, class_labels(torch.zeros(1, 1, 8, 8)), weights).backward()
     assert logits.grad[0, :, 3, 3].abs().sum() == 0
     assert logits.grad[0, :, 3, 4].abs().sum() > 0
 

@@ -1,0 +1,87 @@
+"""Transition-metal dichalcogenide monolayers (1H, seen from above): metal, chalcogen pair, single chalcogen, vacancy.
+
+MoS2, WS2, MoSe2, WSe2 and their alloys, with vacancies of one and of two chalcogens and of the metal, antisites,
+substitutions and mirror-twin boundaries. Contrast follows Z to a power that is drawn, as detectors differ.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from atomnb.simulate import lattice
+from atomnb.simulate.layout import Layout, SceneConfig
+from atomnb.simulate.materials.sheet import crystal, draw_scale, finished
+
+LABELS = ("metal", "chalcogen pair", "single chalcogen", "vacancy")
+METAL, PAIR, SINGLE, VACANCY = range(4)
+
+METALS = {"Mo": 42, "W": 74}
+CHALCOGENS = {"S": 16, "Se": 34}
+
+
+def lay_out(rng: np.random.Generator, config: SceneConfig) -> Layout:
+    """One monolayer with its defects."""
+    spacing, sigma, extent = draw_scale(rng, config)
+    sites = _flake(rng, extent, spacing)
+    metal_site = sites.species == 0
+    power = rng.uniform(1.5, 2.0)
+    z_metal = _metals(rng, len(metal_site)) ** power
+    z_chalcogen = rng.choice(list(CHALCOGENS.values())) ** power
+    # the upper and the lower chalcogen differ a little: defocus, and the beam has been focused by the upper one
+    pair, single = 2 * z_chalcogen, z_chalcogen * rng.uniform(0.93, 1.07)
+    label = np.where(metal_site, METAL, PAIR)
+    amplitude = np.where(metal_site, z_metal, pair)
+    draw = rng.random(len(label))
+    some, few = rng.uniform(0, 0.12), rng.uniform(0, 0.02)
+    label[~metal_site & (draw < some)] = SINGLE
+    label[(draw > 1 - few) & (rng.random(len(draw)) < 0.7)] = VACANCY
+    amplitude[label == SINGLE] = single
+    amplitude[label == VACANCY] = 0
+    if rng.random() < 0.3:  # antisites: metal on a chalcogen's place, a pair on a metal's
+        swapped = (label < SINGLE) & (rng.random(len(label)) < 0.02)
+        amplitude[swapped] = np.where(metal_site[swapped], pair, z_metal[swapped])
+        label[swapped] = np.where(metal_site[swapped], PAIR, METAL)
+    amplitude *= np.exp(rng.normal(0, rng.uniform(0, 0.05), len(label)))
+    points = _closed_up(rng, sites.positions_yx, label, spacing)
+    return finished(rng, points, amplitude, label, spacing=spacing, sigma=sigma, extent=extent)
+
+
+def _flake(rng, extent, spacing) -> lattice.Sites:
+    """A crystal, or two mirror twins joined at a line of shared metal or chalcogen sites."""
+    sites = crystal(rng, lattice.MOTIFS["honeycomb-2"], extent, spacing)
+    if rng.random() > 0.12:
+        return sites
+    upright = lattice.lay_out(lattice.MOTIFS["honeycomb-2"], 1.5 * extent, spacing=spacing)
+    points, kind = upright.positions_yx, upright.species
+    axis = points[np.argmin(np.hypot(*points.T))][0]  # a zigzag row becomes the mirror line
+    half = points[:, 0] >= axis - 0.01 * spacing
+    points, kind = points[half] - [axis, 0], kind[half]
+    mirror = points[:, 0] > 0.01 * spacing
+    points = np.concatenate([points, points[mirror] * [-1, 1]])
+    kind = np.concatenate([kind, kind[mirror]])
+    free = lattice.far_apart(points, 0.7 * spacing)
+    angle = rng.uniform(0, 2 * np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points, kind = points[free] @ turn + rng.uniform(-0.4, 0.4) * extent, kind[free]
+    inside = (np.abs(points) <= extent).all(axis=1)
+    return lattice.Sites(points[inside], kind[inside])
+
+
+def _metals(rng, n: int) -> np.ndarray:
+    """Atomic number of the metal on each site: one element, with impurities of the other, or an alloy."""
+    main, other = rng.permutation(list(METALS.values()))
+    share = rng.choice([0.0, rng.uniform(0, 0.04), rng.uniform(0.1, 0.9)], p=[0.6, 0.25, 0.15])
+    return np.where(rng.random(n) < share, other, main).astype(float)
+
+
+def _closed_up(rng, points, label, spacing) -> np.ndarray:
+    """The neighbours of a missing chalcogen move a little toward the gap."""
+    gaps = points[label >= SINGLE]
+    if not len(gaps):
+        return points
+    distance, nearest = cKDTree(gaps).query(points, distance_upper_bound=1.2 * spacing)
+    beside = np.isfinite(distance) & (distance > 0.1 * spacing)
+    moved = points.copy()
+    moved[beside] += rng.uniform(0, 0.05) * (gaps[nearest[beside]] - points[beside])
+    return moved
