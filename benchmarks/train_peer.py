@@ -23,7 +23,7 @@ from record import ROOT
 sys.path.insert(0, str(ROOT))
 
 from atomnb.simulate.batch import random_batch
-from atomnb.train.__main__ import CURRICULUM
+from atomnb.train.recipes import UNIVERSAL
 from atomnb.train.loop import TrainConfig
 from atomnb.train.patches import USES_PER_BATCH, mirrored
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 def scenes_at(step: float):
     """The scenes our own training sees at this step."""
-    return [scenes for first, scenes in CURRICULUM if first <= step][-1]
+    return [scenes for first, scenes in UNIVERSAL.curriculum if first <= step][-1]
 
 
 def one_step(net, optimizer, batch) -> float:

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from atomnb.denoise import wiener_filter
-from atomnb.locate.peaks import Peaks, find_peaks, mass_at, sharpness
+from atomnb.locate.peaks import REACH, Peaks, find_peaks, mass_at, sharpness
 from atomnb.locate.prominence import prominence_at
 from atomnb.locate.zoom import SINGLE_SIGMA, Zoom
-from atomnb.nets.checkpoint import Model
+from atomnb.nets.checkpoint import VACANCY, Model
 from atomnb.resample import output_shape, resample
 from atomnb.scale import measure_spacing
 from atomnb.segment import predict_probability
@@ -33,10 +33,16 @@ STANDS_OUT = 3.0
 
 
 class Detection(NamedTuple):
-    """The model's probability map (C, h, w) of the image as it is, and the peaks, both at the network's scale."""
+    """What the model sees, all at the network's scale.
+
+    probability : (C, h, w) of the image as it is
+    peaks : the atoms
+    empty : the vacant sites, of models that have a class for them
+    """
 
     probability: np.ndarray
     peaks: Peaks
+    empty: Peaks
 
 
 def detect_atoms(
@@ -54,18 +60,37 @@ def detect_atoms(
     """
     probability = predict_probability(image, model, zoom=zoom.zoom, progress=progress)
     calibration = model.card.calibration["lattice" if zoom.is_lattice else "single"]
-    seen = 1 - probability[0]
+    seen = probability[model.atom_classes].sum(axis=0)
     peaks = find_peaks(seen, threshold=threshold, calibration=calibration)
     if zoom.is_lattice and len(peaks.score) and sharpness(seen) < CERTAIN:
         filtered = wiener_filter(resample(image, output_shape(image.shape, zoom.zoom)))
-        helped = 1 - predict_probability(filtered, model)[0]
+        helped = predict_probability(filtered, model)[model.atom_classes].sum(axis=0)
         placed = find_peaks(helped, threshold=threshold, calibration=calibration)
         peaks = _join(placed, peaks, seen)
     if not zoom.is_lattice and len(peaks.score):
         seen = resample(image, output_shape(image.shape, zoom.zoom))
         prominent = prominence_at(seen, peaks.positions_yx, SINGLE_SIGMA) > STANDS_OUT
         peaks = Peaks(peaks.positions_yx[prominent], peaks.score[prominent])
-    return Detection(probability, peaks)
+    return Detection(probability, peaks, _empty_sites(probability, model, peaks, threshold, calibration))
+
+
+def name_atoms(probability: np.ndarray, peaks: Peaks, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Most likely class (N,) of each atom, by name, and the share (N,) of the atom's probability that it holds."""
+    kinds = model.atom_classes
+    mass = np.stack([mass_at(probability[k], peaks.positions_yx) for k in kinds])
+    best = mass.argmax(axis=0) if len(peaks.score) else np.zeros(0, int)
+    share = mass.max(axis=0, initial=0) / np.maximum(mass.sum(axis=0), 1e-9)
+    return np.array([model.classes[k] for k in kinds], object)[best], share
+
+
+def _empty_sites(probability, model: Model, peaks: Peaks, threshold: float, calibration) -> Peaks:
+    if VACANCY not in model.classes:
+        return Peaks(np.zeros((0, 2)), np.zeros(0))
+    empty = find_peaks(probability[model.classes.index(VACANCY)], threshold=threshold, calibration=calibration)
+    if not len(peaks.score):
+        return empty
+    free = _distance_to(peaks.positions_yx, empty.positions_yx) > REACH
+    return Peaks(empty.positions_yx[free], empty.score[free])
 
 
 def _join(placed: Peaks, seen: Peaks, probability: np.ndarray) -> Peaks:

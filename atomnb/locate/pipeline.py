@@ -19,11 +19,12 @@ from atomnb.data.atoms import AtomTable, concat_atoms
 from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.locate.contrast import is_dark
-from atomnb.locate.detect import detect_atoms
+from atomnb.locate.detect import detect_atoms, name_atoms
+from atomnb.locate.peaks import Peaks
 from atomnb.locate.refine import refine_positions
 from atomnb.locate.sublattice import group_columns
 from atomnb.locate.zoom import Zoom, find_zoom
-from atomnb.nets.checkpoint import Model, load_model
+from atomnb.nets.checkpoint import VACANCY, Model, load_model
 from atomnb.resample import to_input
 from atomnb.scale import ScaleReport, conflict_message, graphene_message, measure_spacing
 from atomnb.segment import to_image_size
@@ -44,12 +45,14 @@ class Analysis:
     """What `analyze` found.
 
     image : the micrograph analysed
-    atoms : AtomTable, positions in px of that image
+    atoms : AtomTable, positions in px of that image; models with several kinds of atoms add `species_score`, the
+        probability of the species named
     probability : (C, H, W) float32 summing to 1 over the classes; for stacks a lazy dask array (T, C, H, W)
     classes : their names, background first
     scale : spacing found, zoom used, messages
     messages : everything the user was warned of
     provenance : versions, model and input hashes, parameters
+    vacancies : AtomTable of the empty sites, for models that have a class for them; they are not among the atoms
     """
 
     image: Micrograph
@@ -59,6 +62,7 @@ class Analysis:
     scale: ScaleReport
     messages: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    vacancies: AtomTable = field(default_factory=AtomTable.empty)
 
     @property
     def pixel_size(self) -> float | None:
@@ -139,10 +143,11 @@ def analyze(
     provenance = _provenance(micrograph, network, options)
     atoms = concat_atoms([r.atoms for r in results])
     atoms = AtomTable(atoms.df, micrograph.pixel_size, micrograph.shape, provenance)
+    vacancies = concat_atoms([r.vacancies for r in results])
     probability = _probability(results, micrograph, network)
     if progress:
         progress(1.0, "done")
-    return Analysis(micrograph, atoms, probability, network.classes, results[0].scale, messages, provenance)
+    return Analysis(micrograph, atoms, probability, network.classes, results[0].scale, messages, provenance, vacancies)
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ class _Frame:
     """One frame's share of the result; the probability map is kept at the network's scale."""
 
     atoms: AtomTable
+    vacancies: AtomTable
     probability: np.ndarray
     zoom: Zoom
     scale: ScaleReport
@@ -162,7 +168,7 @@ def _analyze_frame(
     bright = -pixels if dark else pixels
     zoom = zoom or find_zoom(bright, model, pixel_size=micrograph.pixel_size)
     searching = _scaled(progress, 0.05, 0.6)
-    probability, peaks = detect_atoms(bright, model, zoom, threshold=options.threshold, progress=searching)
+    probability, peaks, empty = detect_atoms(bright, model, zoom, threshold=options.threshold, progress=searching)
     positions = to_input(peaks.positions_yx, bright.shape, probability.shape[1:])
     columns = {"y": positions[:, 0], "x": positions[:, 1], "score": peaks.score}
     if progress:
@@ -170,11 +176,21 @@ def _analyze_frame(
     if options.refine and len(positions):
         columns |= _refined(bright, positions, max_move=None if zoom.is_lattice else SINGLE_MOVE / zoom.zoom)
     columns["sublattice"] = _groups(columns)
-    columns["species"] = np.full(len(positions), model.classes[1], object)
+    columns["species"], share = name_atoms(probability, peaks, model)
+    if len(model.atom_classes) > 1:
+        columns["species_score"] = share
     columns["frame"] = np.full(len(positions), frame)
     atoms = AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
     guessed_dark = [DARK] if dark and options.contrast == "auto" else []
-    return _Frame(atoms, probability, zoom, _report(atoms, micrograph, options, zoom, model.card.working, guessed_dark))
+    report = _report(atoms, micrograph, options, zoom, model.card.working, guessed_dark)
+    return _Frame(atoms, _vacancies(empty, probability, micrograph, frame), probability, zoom, report)
+
+
+def _vacancies(empty: Peaks, probability, micrograph: Micrograph, frame: int) -> AtomTable:
+    positions = to_input(empty.positions_yx, micrograph.shape, probability.shape[1:])
+    columns = {"y": positions[:, 0], "x": positions[:, 1], "score": empty.score}
+    columns |= {"frame": np.full(len(positions), frame), "species": np.full(len(positions), VACANCY, object)}
+    return AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
 
 
 def _refined(bright, positions, *, max_move: float | None) -> dict[str, np.ndarray]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 WEIGHTS_DIR = Path(__file__).with_name("weights")
+VACANCY = "vacancy"
+"""Name of the class of empty sites, which are found but are no atoms."""
+
 FORMAT = 1
 """Version of the card layout; a card of another version is refused with a clear error."""
 
@@ -56,6 +59,11 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.card.classes
+
+    @property
+    def atom_classes(self) -> list[int]:
+        """Indices of the classes that are atoms: neither the background nor an empty site."""
+        return [i for i, name in enumerate(self.classes) if i > 0 and name != VACANCY]
 
 
 def list_models(folder: Path | None = None) -> list[ModelCard]:

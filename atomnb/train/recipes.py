@@ -1,0 +1,113 @@
+"""The recipes of the shipped models: which scenes, in which order, for how many steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from atomnb.errors import ModelError
+from atomnb.simulate.layout import SceneConfig
+from atomnb.simulate.materials import label_names
+from atomnb.train.patches import Curriculum
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `python -m atomnb.train NAME` does.
+
+    curriculum : pairs of (first batch, scenes from there on)
+    steps : batches in all
+    net : a key of `atomnb.nets.registry.ARCHITECTURES`
+    """
+
+    curriculum: Curriculum
+    steps: int
+    net: str = "unet"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, background first."""
+        return ("background", *label_names(self.curriculum[0][1]))
+
+
+_DENSE = SceneConfig(
+    typical_spacing=7.5,
+    spacing=(4.9, 20.0),
+    sigma=(0.95, 4.0),
+    share_low_dose=0.5,
+    share_crystal=0.46,
+    share_sparse=0.10,
+)
+
+UNIVERSAL = Recipe(
+    curriculum=(
+        (0, SceneConfig()),
+        # Once the shapes are learnt, what is left to learn is in the noise, and in more of the lattice seen at once.
+        (4800, _DENSE),
+        # Single atoms on a rough support: call only what stands out of the roughness.
+        (5300, replace(_DENSE, visible_over_texture=3.2, share_sparse=0.16)),
+        # The hardest last: dense lattices at the lowest doses.
+        (
+            8900,
+            replace(
+                _DENSE,
+                typical_spacing=7.0,
+                visible_over_texture=3.2,
+                share_low_dose=0.6,
+                low_dose=(25.0, 180.0),
+                share_crystal=0.52,
+                share_honeycomb=0.3,
+                share_sparse=0.16,
+            ),
+        ),
+    ),
+    steps=12500,
+)
+
+
+def _of_material(scenes: SceneConfig, steps: int) -> Recipe:
+    """First at any dose, then mostly at low ones."""
+    return Recipe(((0, scenes), (int(0.4 * steps), replace(scenes, share_low_dose=0.5))), steps)
+
+
+_SHEET = SceneConfig(sigma=(0.95, 4.0), low_dose=(30.0, 400.0), counts_per_column=(30.0, 20000.0), share_inverted=0.02)
+
+RECIPES = {
+    "universal": UNIVERSAL,
+    "graphene-si": _of_material(
+        replace(
+            _SHEET, material="graphene-si", typical_spacing=7.0, spacing=(4.9, 10.0), spacing_over_sigma=(2.6, 4.6)
+        ),
+        3000,
+    ),
+    "tmd": _of_material(
+        replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)), 3000
+    ),
+    "perovskite": _of_material(
+        replace(
+            _SHEET,
+            material="perovskite",
+            typical_spacing=6.0,
+            spacing=(4.0, 10.0),
+            spacing_over_sigma=(2.4, 6.0),
+            share_inverted=0.3,
+        ),
+        3000,
+    ),
+    "dumbbell": _of_material(
+        replace(_SHEET, material="dumbbell", typical_spacing=6.8, spacing=(4.9, 10.0), spacing_over_sigma=(2.5, 6.0)),
+        3000,
+    ),
+}
+"""Recipes of the shipped models by name."""
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of a shipped model.
+
+    Raises
+    ------
+    ModelError
+    """
+    if name not in RECIPES:
+        raise ModelError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
