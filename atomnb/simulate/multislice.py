@@ -1,0 +1,329 @@
+"""Multislice images of structures through abTEM: cached, resumable, cancellable, on one machine or a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomnb._require import require
+from atomnb.data.micrograph import Micrograph
+from atomnb.errors import AtomnbError
+from atomnb.simulate.multislice_cache import ScanStore, input_hash
+from atomnb.simulate.multislice_engine import abtem_settings, displaced, run_configuration, thermal_widths
+from atomnb.simulate.multislice_plan import (
+    MultisliceConfig,
+    Plan,
+    free_memory,
+    plan_multislice,
+    settings_that_fit,
+)
+from atomnb.simulate.optics import Optics
+
+Progress = Callable[[float, str], None]
+
+FWHM_PER_SIGMA = 2.3548200450309493
+
+VACUUM_KEPT = 0.5
+"""Å of empty space kept above and below the atoms: the beam crosses more of it for nothing."""
+
+MEMORY_SHARE = 0.9
+"""Share of the free memory that a simulation may take."""
+
+
+@dataclass(frozen=True, eq=False)
+class MultisliceImages:
+    """Noise-free images of one structure, one per detector.
+
+    images : detector → (H, W) float32, image[y, x], share of the beam that reaches the detector
+    pixel_size : Å
+    positions_yx : (N, 2) px of the columns, at their mean positions
+    content : (N,) str, what each column holds, such as "Mo" or "S2"
+    provenance : what made it, JSON-able
+    """
+
+    images: Mapping[str, np.ndarray]
+    pixel_size: float
+    positions_yx: np.ndarray
+    content: np.ndarray
+    provenance: Mapping[str, Any]
+
+    def to_micrograph(self, detector: str | None = None) -> Micrograph:
+        """One detector's image (by default the first) as a `Micrograph` in Å.
+
+        Raises
+        ------
+        AtomnbError
+            If that detector was not simulated.
+        """
+        name = next(iter(self.images)) if detector is None else detector
+        if name not in self.images:
+            raise AtomnbError(f"the {name!r} detector was not simulated: choose from {', '.join(self.images)}.")
+        label = f"{self.provenance.get('name', 'multislice')} {name.upper()}"
+        return Micrograph(self.images[name], self.pixel_size, name=label, metadata=dict(self.provenance))
+
+
+def simulate_multislice(
+    structure,
+    *,
+    optics: Optics | None = None,
+    config: MultisliceConfig | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> MultisliceImages:
+    """Simulate the images of a structure.
+
+    Parameters
+    ----------
+    structure : Structure
+        Or anything with `.atoms`, an orthorhombic periodic `ase.Atoms` with the beam along z.
+    optics : Optics, optional
+    config : MultisliceConfig, optional
+    cache : path, optional
+        A folder where scans are kept by the hash of their inputs. Each frozen-phonon configuration is saved when it
+        is done, so a run that was cancelled or killed goes on where it stopped.
+    progress : callable, optional
+        Called as progress(fraction, message); raise `CancelledError` in it to stop.
+
+    Raises
+    ------
+    AtomnbError
+        If the cell cannot be used, the memory does not suffice (with settings that would fit), or the disk is full.
+    MissingPackageError
+        If abTEM, or for the GPU CuPy, is not installed.
+
+    References
+    ----------
+    Madsen and Susi, Open Research Europe 1, 24 (2021): abTEM. Ophus, Adv. Struct. Chem. Imaging 3, 13 (2017): PRISM.
+    """
+    optics, config = optics or Optics(), config or MultisliceConfig()
+    abtem = require("abtem", extra="simulate")
+    atoms = prepared_atoms(structure)
+    thermal_widths(atoms.get_chemical_symbols(), config.thermal_angstrom)
+    plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config)
+    key = input_hash(
+        atoms.positions, atoms.numbers, atoms.cell.lengths(),
+        optics=optics.to_dict(), config=config.to_dict(), abtem_version=abtem.__version__,
+    )  # fmt: skip
+    store = ScanStore(cache, key)
+    tell = progress or (lambda fraction, message: None)
+    held = store.load()
+    if held is None:
+        check_memory(plan, atoms, optics, config)
+        scans, note = _simulate(atoms, plan, optics, config, store, tell)
+        store.save(scans, note)
+    else:
+        scans, note = held
+    tell(1.0, "done" if held is None else "found in the cache")
+    return _finished(structure, atoms, scans, optics, config, note | {"key": key, "abtem": abtem.__version__})
+
+
+def simulate_many(
+    structures: Sequence,
+    *,
+    optics: Optics | Sequence[Optics] | None = None,
+    config: MultisliceConfig | None = None,
+    cache: str | Path | None = None,
+    client=None,
+    progress: Progress | None = None,
+) -> list[MultisliceImages]:
+    """Simulate many structures through dask's scheduler, in their order.
+
+    Parameters
+    ----------
+    structures : sequence of Structure
+    optics : Optics, or one for each structure
+    config : MultisliceConfig, optional
+    cache : path, optional
+        As for `simulate_multislice`; with a cluster, a folder that all its workers see.
+    client : dask.distributed.Client, optional
+        A cluster to run on. Without it the simulations run one after the other in this process.
+    progress : callable, optional
+        As for `simulate_multislice`.
+
+    Raises
+    ------
+    AtomnbError
+        As `simulate_multislice`, or if optics are not one per structure.
+    """
+    structures = list(structures)
+    each = list(optics) if isinstance(optics, Sequence) else [optics or Optics()] * len(structures)
+    if len(each) != len(structures):
+        raise AtomnbError(
+            f"optics must be one, or one per structure: got {len(each)} for {len(structures)} structures."
+        )
+    tell = progress or (lambda fraction, message: None)
+    if client is not None:
+        return _on_cluster(structures, each, config, cache, client, tell)
+    results = []
+    for index, (structure, one) in enumerate(zip(structures, each, strict=True)):
+
+        def share(fraction: float, message: str, done: int = index) -> None:
+            tell((done + fraction) / len(structures), f"structure {done + 1} of {len(structures)}: {message}")
+
+        results.append(simulate_multislice(structure, optics=one, config=config, cache=cache, progress=share))
+    return results
+
+
+def prepared_atoms(structure):
+    """The structure's atoms ready for simulation: checked, wrapped, empty space along the beam taken off.
+
+    Raises
+    ------
+    AtomnbError
+        If there are no atoms, or the cell is not a box with the beam along z.
+    """
+    atoms = getattr(structure, "atoms", structure).copy()
+    if not len(atoms):
+        raise AtomnbError("the structure has no atoms: nothing to simulate.")
+    lengths, angles = atoms.cell.lengths(), atoms.cell.angles()
+    if lengths.min() < 0.5 or np.abs(angles - 90).max() > 1e-3 or np.abs(atoms.cell - np.diag(lengths)).max() > 1e-3:
+        raise AtomnbError(
+            f"multislice needs an orthorhombic cell along x, y, z, got lengths {lengths.round(3).tolist()} Å and "
+            f"angles {angles.round(2).tolist()}°: read_structure or create_structure make one."
+        )
+    if not np.isfinite(atoms.positions).all():
+        raise AtomnbError("the structure holds positions that are not finite numbers.")
+    atoms.pbc = True
+    atoms.wrap()
+    return _without_vacuum(atoms)
+
+
+def check_memory(plan: Plan, atoms, optics: Optics, config: MultisliceConfig) -> None:
+    """Refuse a simulation that would not fit.
+
+    Raises
+    ------
+    AtomnbError
+        Naming settings with which it would.
+    """
+    free = free_memory(config.device)
+    if free is None or plan.memory_bytes <= MEMORY_SHARE * free:
+        return
+    fitting = settings_that_fit(tuple(atoms.cell.lengths()), optics, config, free_bytes=int(MEMORY_SHARE * free))
+    advice = "; ".join(fitting) if fitting else "none of the usual changes: take a much smaller or thinner structure"
+    raise AtomnbError(
+        f"this simulation needs about {plan.memory_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB are free. What would "
+        f"fit: {advice}."
+    )
+
+
+def _simulate(atoms, plan: Plan, optics: Optics, config: MultisliceConfig, store: ScanStore, tell: Progress):
+    total: dict[str, np.ndarray] = {}
+    n = config.configurations
+    start = time.perf_counter()
+    with abtem_settings(config):
+        for index in range(n):
+
+            def report(share: float, done: int = index) -> None:
+                tell((done + share) / n, f"configuration {done + 1} of {n}")
+
+            scans = store.load_configuration(index)
+            if scans is None:
+                scans = run_configuration(displaced(atoms, config, index), plan, optics, config, report)
+                store.save_configuration(index, scans)
+            for name in config.detectors:
+                total[name] = total.get(name, 0.0) + scans[name] / np.float32(n)
+    return total, {"seconds": round(time.perf_counter() - start, 3)}
+
+
+def _finished(structure, atoms, scans, optics: Optics, config: MultisliceConfig, note) -> MultisliceImages:
+    """The images on the pixels wanted, seen through the source, with the columns that lie on them."""
+    extent_yx = atoms.cell.lengths()[1::-1]
+    shape = tuple(int(length / config.pixel_size + 1e-6) for length in extent_yx)
+    if min(shape) < 1:
+        raise AtomnbError(f"pixel_size {config.pixel_size:g} Å is larger than the structure: choose a smaller one.")
+    sigma = optics.source_fwhm_angstrom / FWHM_PER_SIGMA
+    images = {
+        name: resample_scan(scans[name], extent_yx, shape, pixel_size=config.pixel_size, blur_angstrom=sigma)
+        for name in config.detectors
+    }
+    positions, content = _columns_on(structure, extent_yx, shape, config.pixel_size)
+    provenance = {
+        "name": str(getattr(structure, "name", "")) or atoms.get_chemical_formula(),
+        "structure": dict(getattr(structure, "provenance", {})),
+        "optics": optics.to_dict(),
+        "config": config.to_dict(),
+        **note,
+    }
+    return MultisliceImages(images, config.pixel_size, positions, content, provenance)
+
+
+def resample_scan(
+    scan: np.ndarray, extent_yx, shape: tuple[int, int], *, pixel_size: float, blur_angstrom: float
+) -> np.ndarray:
+    """A periodic, band-limited scan of the whole cell on square pixels, exactly, by its Fourier series.
+
+    Parameters
+    ----------
+    scan : (ny, nx), probe positions spread evenly over the cell from its origin
+    extent_yx : Å
+    shape : (H, W) px; the centre of the first pixel is the cell's origin
+    pixel_size : Å
+    blur_angstrom : standard deviation of the source, Å
+
+    Returns
+    -------
+    (H, W) float32, not negative
+    """
+    spectrum = np.fft.fft2(np.asarray(scan, float)) / scan.size
+    sides = []
+    for n, length, size in zip(scan.shape, extent_yx, shape, strict=True):
+        index = np.fft.fftfreq(n, 1 / n)
+        k = index / length
+        keep = np.exp(-2 * (np.pi * blur_angstrom * k) ** 2) * (2 * np.abs(index) < n)
+        sides.append(keep * np.exp(2j * np.pi * np.outer(np.arange(size) * pixel_size, k)))
+    return np.clip((sides[0] @ spectrum @ sides[1].T).real, 0, None).astype(np.float32)
+
+
+def _columns_on(structure, extent_yx, shape, pixel_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (N, 2) px and content (N,) of the columns whose centre lies on the image."""
+    if hasattr(structure, "columns"):
+        columns = structure.columns()
+        yx, content = np.asarray(columns.positions_yx, float), np.asarray(columns.content).astype(str)
+    else:  # bare atoms: each its own column
+        atoms = getattr(structure, "atoms", structure)
+        yx, content = atoms.positions[:, 1::-1], np.array(atoms.get_chemical_symbols())
+    yx = yx.reshape(-1, 2) % extent_yx
+    half = 0.5 * pixel_size
+    yx = np.where(yx > np.asarray(extent_yx) - half, yx - extent_yx, yx) / pixel_size
+    inside = (yx < np.array(shape) - 0.5).all(axis=1)
+    return yx[inside], content[inside]
+
+
+def _without_vacuum(atoms):
+    """Cut the cell along z to the atoms when more of it is empty than a crystal leaves between its layers."""
+    z = np.sort(atoms.positions[:, 2])
+    length = atoms.cell.lengths()[2]
+    gaps = np.diff(np.append(z, z[0] + length))
+    widest = int(gaps.argmax())
+    if gaps[widest] < 4.0:
+        return atoms
+    first = z[(widest + 1) % len(z)]
+    atoms.positions[:, 2] = (atoms.positions[:, 2] - first + 1e-9) % length + VACUUM_KEPT
+    cell = atoms.cell.lengths()
+    cell[2] = max(length - gaps[widest] + 2 * VACUUM_KEPT, 2 * VACUUM_KEPT)
+    atoms.set_cell(cell)
+    return atoms
+
+
+def _on_cluster(structures, optics, config, cache, client, tell: Progress) -> list[MultisliceImages]:
+    dask = require("dask", extra="simulate")
+    distributed = require("distributed", extra="simulate")
+    folder = None if cache is None else str(cache)
+    tasks = [
+        dask.delayed(simulate_multislice, pure=False)(structure, optics=one, config=config, cache=folder)
+        for structure, one in zip(structures, optics, strict=True)
+    ]
+    futures = client.compute(tasks)
+    try:
+        for done, future in enumerate(distributed.as_completed(futures), start=1):
+            future.result()
+            tell(done / len(tasks), f"{done} of {len(tasks)} structures")
+        return [future.result() for future in futures]
+    finally:
+        client.cancel(futures)
