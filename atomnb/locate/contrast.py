@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-MIDDLE = 384
+MIDDLE = 256
 """px; so much of the middle of an image tells its contrast."""
 
 DARK_DETECTORS = ("abf", "bf", "bright field", "bright-field", "brightfield")

@@ -46,7 +46,7 @@ _MAX_NEIGHBOURS = 14
 _SECOND_ORDER = 3.5
 _TILT_ATOMS = 15
 _LAGS = 3
-_STILL = 0.03
+_STILL = 0.05
 """A step below this share of the standard error is the last."""
 
 
@@ -461,7 +461,7 @@ class _Fit:
 
     def _sample_residuals(self, window, index) -> None:
         """Expected means and squared pixel-scale residuals of a share of the windows."""
-        some = slice(None, None, max(1, len(self) // 1500))
+        some = slice(None, None, max(1, len(self) // 500))
         part, rows = window.take(some), index[some]
         _, _, model, _ = self._evaluate(part, rows)
         inside = part.mask > 0
@@ -479,13 +479,16 @@ class _Fit:
         fisher *= (self.theta[index, _A] ** 2)[:, None, None]
         fisher[:, _S, _S] += 1 / self.scatter**2
         self.fisher[index] = fisher
-        expected = np.where(weight > 0, 1 / np.maximum(weight, 1e-12), 0)
-        share = window.mask * np.maximum(gy[:, :, None] * gx[:, None, :], 0.02)
-        total = (share * expected).sum((1, 2)) + 1e-12
-        effective = share.sum((1, 2)) ** 2 / ((share**2).sum((1, 2)) + 1e-12) + 1e-6
+        expected = window.mask / np.maximum(weight, 1e-12)
+        share = np.maximum(gy[:, :, None] * gx[:, None, :], 0.02)
+        share *= window.mask
+        total = np.einsum("nyx,nyx->n", share, expected) + 1e-12
+        square = share * share
+        effective = share.sum((1, 2)) ** 2 / (square.sum((1, 2)) + 1e-12) + 1e-6
         freed = np.maximum(1 - 3 / effective, 0.5)
-        self.excess[index] = (share * residual**2).sum((1, 2)) / total / freed
-        spread = (share**2 * (2 * expected**2 + abs(self.line[0]) * expected)).sum((1, 2))
+        self.excess[index] = np.einsum("nyx,nyx,nyx->n", share, residual, residual) / total / freed
+        square *= expected
+        spread = 2 * np.einsum("nyx,nyx->n", square, expected) + abs(self.line[0]) * square.sum((1, 2))
         self.excess_error[index] = np.sqrt(spread) / total
         if len(index):
             some = slice(None, None, max(1, len(self) // 64))
