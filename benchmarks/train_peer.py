@@ -23,9 +23,9 @@ from record import ROOT
 sys.path.insert(0, str(ROOT))
 
 from atomnb.simulate.batch import random_batch
-from atomnb.train.recipes import UNIVERSAL
 from atomnb.train.loop import TrainConfig
 from atomnb.train.patches import USES_PER_BATCH, mirrored
+from atomnb.train.recipes import UNIVERSAL
 
 WEIGHTS = ROOT / "runs" / "atomai_unet.pt"
 MASK_LEVEL = 0.3

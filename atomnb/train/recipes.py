@@ -64,9 +64,9 @@ UNIVERSAL = Recipe(
 )
 
 
-def _of_material(scenes: SceneConfig, steps: int) -> Recipe:
-    """First at any dose, then mostly at low ones."""
-    return Recipe(((0, scenes), (int(0.4 * steps), replace(scenes, share_low_dose=0.5))), steps)
+def _of_material(scenes: SceneConfig) -> Recipe:
+    """First at any dose, then half of them at low ones: a quarter of an hour on two cores."""
+    return Recipe(((0, scenes), (1200, replace(scenes, share_low_dose=0.5))), steps=2500)
 
 
 _SHEET = SceneConfig(sigma=(0.95, 4.0), low_dose=(30.0, 400.0), counts_per_column=(30.0, 20000.0), share_inverted=0.02)
@@ -77,10 +77,9 @@ RECIPES = {
         replace(
             _SHEET, material="graphene-si", typical_spacing=7.0, spacing=(4.9, 10.0), spacing_over_sigma=(2.6, 4.6)
         ),
-        3000,
     ),
     "tmd": _of_material(
-        replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)), 3000
+        replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0))
     ),
     "perovskite": _of_material(
         replace(
@@ -91,11 +90,9 @@ RECIPES = {
             spacing_over_sigma=(2.4, 6.0),
             share_inverted=0.3,
         ),
-        3000,
     ),
     "dumbbell": _of_material(
         replace(_SHEET, material="dumbbell", typical_spacing=6.8, spacing=(4.9, 10.0), spacing_over_sigma=(2.5, 6.0)),
-        3000,
     ),
 }
 """Recipes of the shipped models by name."""

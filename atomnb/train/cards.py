@@ -1,0 +1,65 @@
+"""The cards of the shipped models: what each is for, in words, with the calibration of its scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from atomnb.locate.calibrate import fit_calibration
+from atomnb.nets.checkpoint import ModelCard
+from atomnb.nets.registry import describe_net
+from atomnb.train.recipes import recipe
+
+WORKING = {"pixel_size": 0.22, "spacing_px": [6.0, 8.2], "spacing_range_px": [4.9, 20.0]}
+"""How images are brought to the networks; every recipe's scenes lie around it."""
+
+SUMMARY = {
+    "universal": "Atomic columns of any lattice, STEM or STM: one class, no element.",
+    "graphene-si": "Graphene with silicon: carbon and silicon atoms, told from contamination.",
+    "tmd": "MoS2, WS2, MoSe2, WSe2 monolayers: metal, chalcogen pairs, single chalcogens, empty sites.",
+    "perovskite": "Perovskites along [001]: A columns, B columns, and oxygen where it shows.",
+    "dumbbell": "Si, Ge, III–V and II–VI crystals along [110]: columns of dumbbells, heavier and lighter in compounds.",
+}
+
+NOT_FOR = {
+    "universal": "Telling elements (use the groups, or a material's own model); images whose neighbouring columns have "
+    "no maximum of their own; phase-contrast HRTEM; diffraction patterns. Single atoms on a rough support are found "
+    "with many misses and false alarms: check them by eye.",
+    "graphene-si": "Other lattices; other dopants, which it calls silicon when they are brighter than carbon.",
+    "tmd": "Tellurides, bilayers, other polytypes than 1H; telling the metals or the chalcogens apart.",
+    "perovskite": "Other zone axes than [001]; materials whose A and B columns are equally bright.",
+    "dumbbell": "Other zone axes than [110]; dumbbells that are not resolved; GaAs at low dose, whose columns are "
+    "too alike to tell the polarity.",
+}
+
+
+def model_card(name: str, net: nn.Module, *, batches: int = 24) -> ModelCard:
+    """The card of a model trained by its recipe, its scores calibrated on scenes the training never saw.
+
+    Parameters
+    ----------
+    name : of the recipe
+    net : trained, in evaluation mode
+    batches : how many batches of 16 scenes the calibration looks at
+    """
+    chosen = recipe(name)
+    scenes = chosen.curriculum[-1][1]
+    lattice = replace(scenes, share_sparse=0.0)
+    slope_offset = fit_calibration(net, lattice, batches=batches)
+    counts = scenes.counts_per_column
+    return ModelCard(
+        name=name,
+        summary=SUMMARY[name],
+        classes=chosen.classes,
+        architecture=describe_net(net),
+        working=WORKING,
+        calibration={"lattice": slope_offset, "single": slope_offset},
+        trained_on="Fast simulated scenes of the recipe (atomnb.train.recipes), no experimental image.",
+        ranges={
+            "neighbour_distance_px_at_network_scale": list(scenes.spacing),
+            "electrons_per_column": [min(counts[0], scenes.low_dose[0]), counts[1]],
+        },
+        not_for=NOT_FOR[name],
+        recipe=f"python -m atomnb.train {name}",
+    )
