@@ -24,6 +24,7 @@ EXTENSIONS: Mapping[str, str] = {
     ".emd": "hdf5", ".h5": "hdf5", ".hdf5": "hdf5", ".hspy": "hdf5",
     ".ser": "ser", ".emi": "emi", ".mrc": "mrc", ".zspy": "zspy",
     ".tif": "tif", ".tiff": "tif", ".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".npy": "npy",
+    ".sxm": "sxm",
 }  # fmt: skip
 """File endings that are read, and the format each stands for."""
 
@@ -61,7 +62,7 @@ def detect_format(path: Path) -> str:
         raise FileFormatError(f"{path.name} is a zip archive: unpack it and read the file inside it{_members(path)}.")
     if content == "gzip":
         raise FileFormatError(f"{path.name} is compressed with gzip: unpack it first.")
-    if content is None and expected in ("emi", "mrc"):
+    if content is None and expected in ("emi", "mrc", "sxm"):
         return expected
     if content is None:
         raise FileFormatError(_unknown(path, ending, expected))
@@ -344,7 +345,14 @@ def _open_npy(path: Path) -> tuple[str, list[Signal]]:
     return "numpy", [Signal(pixels, plain_axes(pixels.shape))]
 
 
+def _open_sxm(path: Path) -> tuple[str, list[Signal]]:
+    from atomnb.io.stm import open_sxm
+
+    return "atomnb.io.stm", open_sxm(path)
+
+
 _OPENERS: Mapping[str, Callable[[Path], tuple[str, list[Signal]]]] = {
     "dm": _open_dm, "ser": _open_tia, "emi": _open_tia, "mrc": _open_mrc, "hdf5": _open_hdf5, "zspy": _open_zspy,
     "tif": _open_tif, "png": _open_picture, "jpg": _open_picture, "npy": _open_npy,
+    "sxm": _open_sxm,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from atomnb.data.micrograph import Micrograph
-from atomnb.errors import CalibrationError, FileFormatError, ImageError
+from atomnb.errors import AtomnbWarning, CalibrationError, FileFormatError, ImageError
 from atomnb.io.formats import open_signals, reading
 from atomnb.io.metadata import DARK_FIELD
 from atomnb.io.signals import Signal, to_micrograph
@@ -38,12 +39,13 @@ def read_image(
     Parameters
     ----------
     path : str or path
-        A .dm3, .dm4, .emd, .ser, .emi, .mrc, .hspy, .zspy, .tif, .png, .jpg, .npy, .h5 or .hdf5 file.
+        A .dm3, .dm4, .emd, .ser, .emi, .mrc, .hspy, .zspy, .tif, .png, .jpg, .npy, .h5, .hdf5 or (STM) .sxm file.
     pixel_size : float, optional
         Å; replaces the scale in the file.
     channel : int or str, optional
         Which signal of a file with several: its index or name as `list_images` gives them. By default the HAADF
-        image, else another dark-field image, else the largest.
+        image, else another dark-field image, else the largest; of STM scans the topograph, or the current of a scan at
+        constant height.
     lazy : bool, optional
         Leave the pixels on disk until a frame is asked for. By default stacks are lazy and single images are not.
     non_square : {'raise', 'resample'}
@@ -68,6 +70,8 @@ def read_image(
     -----
     CalibrationWarning
         If the file states a scale without a unit of length; the image then counts as uncalibrated.
+    AtomnbWarning
+        If a scan was not finished; the rows that were never recorded are left out.
 
     Examples
     --------
@@ -82,6 +86,7 @@ def read_image(
     if pixel_size is not None:
         signal = _with_scale(signal, pixel_size)
     micrograph = to_micrograph(signal, non_square=non_square)
+    _warn_unfinished(micrograph)
     keep_lazy = micrograph.is_stack if lazy is None else lazy
     with reading(path):
         return _checked_lazy(micrograph) if keep_lazy else _loaded(micrograph)
@@ -160,6 +165,16 @@ def _described(signals: list[Signal], index: int, reader: str, path: Path) -> Si
     }
     # Named after the file, so that two images from one detector differ; the detector's name stays in the metadata.
     return replace(signal, name=path.stem, metadata={**signal.metadata, **about})
+
+
+def _warn_unfinished(micrograph: Micrograph) -> None:
+    missing = micrograph.metadata.get("rows_missing")
+    if missing:
+        warnings.warn(
+            f"{micrograph.name}: the scan was not finished; {missing} rows without values are left out.",
+            AtomnbWarning,
+            stacklevel=3,
+        )
 
 
 def _with_scale(signal: Signal, pixel_size: float) -> Signal:
