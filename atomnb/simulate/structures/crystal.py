@@ -42,7 +42,9 @@ def direction_indices(zone_axis) -> np.ndarray:
     except (TypeError, ValueError):
         axis, whole = np.zeros(0, int), False
     if not whole or len(axis) not in (3, 4) or not axis.any():
-        raise StructureError(f"zone_axis must be whole numbers [u, v, w] or [u, v, t, w], not all 0; got {zone_axis!r}.")
+        raise StructureError(
+            f"zone_axis must be whole numbers [u, v, w] or [u, v, t, w], not all 0; got {zone_axis!r}."
+        )
     if len(axis) == 4:
         if axis[:3].sum():
             raise StructureError(f"zone_axis [u, v, t, w] needs u + v + t = 0, got {axis.tolist()}.")
@@ -153,9 +155,7 @@ def repeats_for(cell_lengths: np.ndarray, size_angstrom: tuple[float, float], th
     return max(nx, 1), max(ny, 1), max(round(thickness / cell_lengths[2]), 1)
 
 
-def cut(
-    atoms: Atoms, zone_axis, *, size_angstrom: tuple[float, float], thickness: float, up=None
-) -> Atoms:
+def cut(atoms: Atoms, zone_axis, *, size_angstrom: tuple[float, float], thickness: float, up=None) -> Atoms:
     """A crystal with the zone axis along the beam, repeated to the size (y, x) and thickness, periodic in x, y, z."""
     box = turned(atoms, orthogonal_cell(atoms.cell, zone_axis, up=up))
     return box.repeat(repeats_for(box.cell.lengths(), size_angstrom, thickness))

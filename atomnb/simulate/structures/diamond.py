@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from atomnb._require import require
 from atomnb.simulate.structures.base import Defect, StructureError
-from atomnb.simulate.structures.crystal import THICKNESS, cut, repeats_for
+from atomnb.simulate.structures.crystal import THICKNESS, cut
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def build(size_angstrom: tuple[float, float], rng: np.random.Generator, options:
         taken = np.concatenate([taken, points[sites]])
         defects += [make(sheet, atom, rng) for atom in sites.tolist()]
     if defects:
-        sheet.relax()
+        sheet.relax(around_xy=np.array([defect.yx_angstrom[::-1] for defect in defects]))
     return Draft(sheet.atoms(), tuple(defects))
 
 

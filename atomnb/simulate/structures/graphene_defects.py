@@ -157,28 +157,25 @@ def _triangle(sheet: BondedSheet, atom: int, rng: np.random.Generator) -> list[i
 def hexagon(sheet: BondedSheet, atom: int, rng: np.random.Generator) -> list[int]:
     """Atoms of one of the hexagons that hold `atom`, in order round it."""
     ring = [atom, *rng.permutation(sorted(sheet.neighbours[atom]))[:2].tolist()]
-    turn = np.sign(np.cross(sheet.offset(atom, ring[1])[:2], sheet.offset(atom, ring[2])[:2]))
-    path = [ring[2], atom, ring[1]] if turn > 0 else [ring[1], atom, ring[2]]
+    left = np.cross(sheet.offset(atom, ring[1]), sheet.offset(atom, ring[2]))[2] > 0
+    path = [ring[2], atom, ring[1]] if left else [ring[1], atom, ring[2]]
     while len(path) < 6:
-        back = sheet.offset(path[-1], path[-2])[:2]
-        path.append(
-            max(
-                sheet.neighbours[path[-1]] - {path[-2]},
-                key=lambda j: float(-np.cross(back, sheet.offset(path[-1], j)[:2])),
-            )
-        )
+        last, before = path[-1], path[-2]
+        across = np.cross([0, 0, -1], sheet.offset(last, before))
+        path.append(max(sheet.neighbours[last] - {before}, key=lambda j: float(across @ sheet.offset(last, j))))
     return path
 
 
 def _silicons(sheet, atoms, name, rng, *, buckled, flat=None) -> Defect:
-    """Bond the silicons to one another and set them in the plane or above and below it."""
+    """Bond the silicons to one another and set them in the plane, or in turn above and below it."""
     for k, i in enumerate(atoms):
         for j in atoms[:k]:
             sheet.link(i, j)
     if buckled:
         side = rng.choice([-1, 1])
         for atom in atoms:
-            sheet.positions[atom, 2] += 0.5 * side
+            sheet.positions[atom, 2] += SI_HEIGHT * side
+            side = -side
     else:
         sheet.flat.update(atoms if flat is None else flat)
     return _defect(sheet, "substitution", name, _points(sheet, atoms).mean(axis=0))

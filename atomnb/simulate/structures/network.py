@@ -38,8 +38,11 @@ ANGLE_STRENGTH = 4.0
 BOND_STRENGTH = 30.0
 """eV/Å²: a C–C bond of graphene has about 40, a C–Si bond about 15."""
 
-PLANE_STRENGTH = 6.0
+PLANE_STRENGTH = 15.0
 """eV/Å² that holds an sp² atom in the plane of its neighbours."""
+
+FLAT_STRENGTH = 1.0
+"""eV/Å² that holds an sp² atom in the plane of the sheet: a stretched sheet does not rise into a cone."""
 
 
 def pairs_within(positions: np.ndarray, lengths: np.ndarray, cutoff: float) -> np.ndarray:
@@ -57,27 +60,48 @@ def minimum_image(offset: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return offset - np.where(np.isfinite(lengths), lengths, 0) * np.round(offset / lengths)
 
 
-def relax(network: Network, *, fixed: np.ndarray | None = None, steps: int = 400) -> np.ndarray:
+def relax(network: Network, *, free: np.ndarray | None = None, steps: int = 300, force: float = 0.01) -> np.ndarray:
     """Positions (N, 3) of least spring energy near the given ones.
 
     Parameters
     ----------
-    fixed : (N,) bool, atoms that stay
+    free : (N,) bool, atoms that may move; None means all
     steps : at most this many steps of L-BFGS
+    force : eV/Å, the largest force left
     """
-    start = network.positions
-    free = np.ones(len(start), bool) if fixed is None else ~fixed
+    moving = np.ones(len(network.positions), bool) if free is None else free
+    if not moving.any():
+        return network.positions.copy()
+    part, atoms = _part(network, moving)
+    inner = moving[atoms]
 
     def energy(x):
-        positions = start.copy()
-        positions[free] = x.reshape(-1, 3)
-        value, gradient = spring_energy(network, positions)
-        return value, gradient[free].ravel()
+        positions = part.positions.copy()
+        positions[inner] = x.reshape(-1, 3)
+        value, gradient = spring_energy(part, positions)
+        return value, gradient[inner].ravel()
 
-    found = minimize(energy, start[free].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": steps, "gtol": 1e-3})
-    out = start.copy()
-    out[free] = found.x.reshape(-1, 3)
+    options = {"maxiter": steps, "gtol": force}
+    found = minimize(energy, part.positions[inner].ravel(), jac=True, method="L-BFGS-B", options=options)
+    out = network.positions.copy()
+    out[atoms[inner]] = found.x.reshape(-1, 3)
     return out
+
+
+def _part(network: Network, moving: np.ndarray) -> tuple[Network, np.ndarray]:
+    """The springs that touch moving atoms, and the atoms (N,) they join."""
+    bonded, bent = moving[network.bonds].any(axis=1), moving[network.angles].any(axis=1)
+    level = np.isin(network.planar[:, 0], network.planar[moving[network.planar].any(axis=1), 0])
+    terms = (network.bonds[bonded], network.angles[bent], network.planar[level])
+    atoms = np.unique(np.concatenate([*(term.ravel() for term in terms), np.flatnonzero(moving)]))
+    number = np.zeros(len(moving), int)
+    number[atoms] = np.arange(len(atoms))
+    bonds, angles, planar = (number[term] for term in terms)
+    part = network._replace(
+        positions=network.positions[atoms], bonds=bonds, rest=network.rest[bonded], strength=network.strength[bonded],
+        angles=angles, cosine=network.cosine[bent], planar=planar,
+    )  # fmt: skip
+    return part, atoms
 
 
 def spring_energy(network: Network, positions: np.ndarray) -> tuple[float, np.ndarray]:
@@ -121,12 +145,14 @@ def _angle_energy(network: Network, positions, gradient) -> float:
 
 
 def _plane_energy(network: Network, positions, gradient) -> float:
-    """An atom's height over the mean of its neighbours': right for sheets that lie flat."""
+    """An atom's height over the mean of its neighbours' and, weakly, over the plane z = 0 of the sheet."""
     centre, neighbour = network.planar.T
     n = len(positions)
     share = 1 / np.maximum(np.bincount(centre, minlength=n), 1)
     above = positions[centre, 2] - positions[neighbour, 2]
     height = np.bincount(centre, above, n) * share
     pull = PLANE_STRENGTH * height
-    gradient[:, 2] += pull - np.bincount(neighbour, (pull * share)[centre], n)
-    return float(PLANE_STRENGTH * (height**2).sum() / 2)
+    held = np.zeros(n)
+    held[centre] = FLAT_STRENGTH * positions[centre, 2]
+    gradient[:, 2] += pull - np.bincount(neighbour, (pull * share)[centre], n) + held
+    return float(PLANE_STRENGTH * (height**2).sum() + (held * positions[:, 2]).sum()) / 2

@@ -1,4 +1,4 @@
-"""Perovskites ABO3 along [001] and [110]: titanates with their polar displacements, manganites with tilted octahedra."""
+"""Perovskites ABO3 along [001] and [110]: titanates with polar displacements, manganites with tilted octahedra."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ import json
 import numpy as np
 
 from atomnb._require import require
-from atomnb.simulate.structures import diamond, graphene, perovskite, tmd
+from atomnb.simulate.structures import diamond, graphene, graphene_grains, hbn, perovskite, tmd, tmd_twins
 from atomnb.simulate.structures.base import Structure, StructureError, check_no_overlap
 from atomnb.simulate.structures.kinds import StructureKind, resolve_options
 
 STRUCTURES: dict[str, StructureKind] = {
-    kind.name: kind for family in (graphene, tmd, perovskite, diamond) for kind in family.KINDS
+    kind.name: kind for family in (graphene, graphene_grains, hbn, tmd, tmd_twins, perovskite, diamond) for kind in family.KINDS
 }
 """Every structure by name, with its options."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from atomnb._require import require
-from atomnb.simulate.structures.base import StructureError
+from atomnb.simulate.structures.base import StructureError, wrap
 from atomnb.simulate.structures.network import Network, minimum_image, pairs_within, relax
 
 if TYPE_CHECKING:
@@ -116,9 +117,14 @@ class BondedSheet:
             raise StructureError(f"no bond length is known for {self.symbols[i]}–{self.symbols[j]} in a sheet.")
         return BOND_LENGTHS[pair], BOND_STRENGTHS.get(pair, 20.0)
 
-    def relax(self, *, steps: int = 400) -> None:
-        """Let the springs move the atoms."""
-        self.positions = relax(self.network(), steps=steps)
+    def relax(self, *, around_xy: np.ndarray | None = None, radius: float = 11.0) -> None:
+        """Let the springs move the atoms: all of them, or those within `radius` Å of the points (K, 2)."""
+        free = None
+        if around_xy is not None:
+            box = self.lengths[:2]
+            near = cKDTree(wrap(around_xy, box), boxsize=box).query(wrap(self.positions[:, :2], box))[0] <= radius
+            free = near & ~np.isin(np.arange(len(near)), list(self.removed))
+        self.positions = relax(self.network(), free=free)
 
     def atoms(self, *, pbc=(True, True, False)) -> Atoms:
         """The sheet in the middle of its box."""

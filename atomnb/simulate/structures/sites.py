@@ -42,7 +42,7 @@ def pick_sites(
             places.append(points[index])
     if len(chosen) < count:
         raise StructureError(
-            f"{count} × {what} do not fit: only {len(chosen)} stand {gap:g} Å apart in {lengths[1]:.0f} × {lengths[0]:.0f}"
-            " Å. Ask for fewer, or for a larger size_angstrom."
+            f"{count} × {what} do not fit: only {len(chosen)} stand {gap:g} Å apart in "
+            f"{lengths[1]:.0f} × {lengths[0]:.0f} Å. Ask for fewer, or for a larger size_angstrom."
         )
     return np.array(chosen, int)

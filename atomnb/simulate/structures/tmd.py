@@ -68,12 +68,12 @@ def sheet_sites(a: float, thickness: float, size_angstrom) -> Sites:
     chalcogen = metal + np.array([a / 2, a / 12**0.5])
     lengths = np.array([nx * cell[0], ny * cell[1], thickness + 2 * VACUUM])
     chalcogen %= lengths[:2]
-    middle = lengths[2] / 2
+    middle, half = lengths[2] / 2, thickness / 2
 
     def at(points, z):
         return np.column_stack([points, np.full(len(points), z)])
 
-    return Sites(at(metal, middle), at(chalcogen, middle + thickness / 2), at(chalcogen, middle - thickness / 2), lengths)
+    return Sites(at(metal, middle), at(chalcogen, middle + half), at(chalcogen, middle - half), lengths)
 
 
 def build(name: str, size_angstrom, rng, options: dict) -> Draft:
