@@ -23,6 +23,7 @@ LAYERS = (
         "train",
         "resample",
         "denoise",
+        "level",
         "scale",
         "segment",
     ),
@@ -46,6 +47,7 @@ CORE_MODULES = (
     *("atomnb", "atomnb.errors", "atomnb._require"),
     *("atomnb.data", "atomnb.data.micrograph", "atomnb.data.flags"),
     *("atomnb.resample", "atomnb.scale", "atomnb.segment", "atomnb.metrics"),
+    "atomnb.level",
     *("atomnb.locate", "atomnb.locate.peaks", "atomnb.locate.noise"),
     *("atomnb.locate.refine", "atomnb.locate.bound"),
 )
