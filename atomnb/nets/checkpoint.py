@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atomnb.errors import ModelError
+from atomnb.errors import AtomnbWarning, ModelError
 
 if TYPE_CHECKING:
     from torch import nn
 
 WEIGHTS_DIR = Path(__file__).with_name("weights")
+MODELS_VARIABLE = "ATOMNB_MODELS"
+"""Environment variable that names the folder of the user's own models."""
+
 VACANCY = "vacancy"
 """Name of the class of empty sites, which are found but are no atoms."""
+
+_MAPPINGS = ("architecture", "working", "calibration", "ranges", "accuracy")
+_TEXTS = ("name", "summary", "trained_on", "not_for", "recipe", "sha256")
 
 FORMAT = 1
 """Version of the card layout; a card of another version is refused with a clear error."""
@@ -66,13 +74,44 @@ class Model:
         return [i for i, name in enumerate(self.classes) if i > 0 and name != VACANCY]
 
 
+def user_models_folder() -> Path:
+    """Where the user's own models lie: the environment variable ATOMNB_MODELS, else ~/.local/share/atomnb/models.
+
+    The folder need not exist.
+    """
+    own = os.environ.get(MODELS_VARIABLE)
+    return Path(own).expanduser() if own else Path.home() / ".local" / "share" / "atomnb" / "models"
+
+
 def list_models(folder: Path | None = None) -> list[ModelCard]:
-    """Cards of the models in `folder` (default: those shipped with atomnb), by name."""
-    return [read_card(path) for path in sorted((folder or WEIGHTS_DIR).glob("*.json"))]
+    """Cards of the models in `folder`; by default of those shipped with atomnb, then of the user's own.
+
+    A user's model of a shipped name is hidden, because `load_model` gives the shipped one; a card of the user's that
+    cannot be read is left out with a warning.
+    """
+    if folder is not None:
+        return [read_card(path) for path in sorted(folder.glob("*.json"))]
+    shipped = list_models(WEIGHTS_DIR)
+    return shipped + _user_cards(hidden={card.name for card in shipped})
+
+
+def _user_cards(*, hidden: set[str]) -> list[ModelCard]:
+    cards = []
+    for path in sorted(user_models_folder().glob("*.json")):
+        try:
+            card = read_card(path)
+            if card.name != path.stem:
+                raise ModelError(f"{path} is the card of {card.name!r}: name both of its files after the model.")
+        except ModelError as error:
+            warnings.warn(f"a model of yours was left out: {error}", AtomnbWarning, stacklevel=3)
+            continue
+        if card.name not in hidden and path.with_suffix(".safetensors").is_file():
+            cards.append(card)
+    return cards
 
 
 def load_model(name: str | Path = "universal", *, device: str = "cpu") -> Model:
-    """A shipped model by name, or any model by the path of its `.safetensors` file.
+    """A model by name, shipped with atomnb or in `user_models_folder()`, or any by the path of its `.safetensors` file.
 
     Raises
     ------
@@ -118,19 +157,19 @@ def save_model(net: nn.Module, card: ModelCard, folder: Path) -> Path:
 
     from safetensors.torch import save
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    from atomnb.io.atomic import atomic_path
+
     state = {
         k: v.detach().cpu().half().contiguous() if v.is_floating_point() else v.cpu()
         for k, v in net.state_dict().items()
     }
     content = save(state)
     card = replace(card, sha256=hashlib.sha256(content).hexdigest())
-    path = folder / f"{card.name}.safetensors"
-    path.write_bytes(content)
-    path.with_suffix(".json").write_text(
-        json.dumps(card.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    path = Path(folder) / f"{card.name}.safetensors"
+    text = json.dumps(card.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    with atomic_path(path) as weights, atomic_path(path.with_suffix(".json")) as described:
+        weights.write_bytes(content)
+        described.write_text(text, encoding="utf-8")
     return path
 
 
@@ -148,9 +187,14 @@ def read_card(path: Path) -> ModelCard:
                 f"{path} has card format {values.get('format')!r}, not {FORMAT}: update atomnb or the model."
             )
         values["classes"] = tuple(values["classes"])
-        return ModelCard(**values)
-    except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
+        card = ModelCard(**values)
+    except (OSError, AttributeError, TypeError, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is not a readable model card ({error}).") from error
+    wrong = [k for k in _MAPPINGS if not isinstance(getattr(card, k), dict)]
+    wrong += [k for k in _TEXTS if not isinstance(getattr(card, k), str)]
+    if wrong:
+        raise ModelError(f"{path} is not a readable model card ({', '.join(wrong)} of another type than expected).")
+    return card
 
 
 def _weights_path(name: str | Path) -> Path:
@@ -159,10 +203,13 @@ def _weights_path(name: str | Path) -> Path:
         if not path.is_file():
             raise ModelError(f"there is no model file {path}.")
         return path
-    path = WEIGHTS_DIR / f"{name}.safetensors"
-    if not path.is_file() or path.parent != WEIGHTS_DIR:
-        known = ", ".join(sorted(p.stem for p in WEIGHTS_DIR.glob("*.safetensors")))
-        raise ModelError(
-            f"there is no model {str(name)!r}: choose one of {known}, or give the path of a .safetensors file."
-        )
-    return path
+    for folder in (WEIGHTS_DIR, user_models_folder()):
+        path = folder / f"{name}.safetensors"
+        if path.is_file() and path.parent == folder:
+            return path
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AtomnbWarning)
+        known = ", ".join(card.name for card in list_models())
+    raise ModelError(
+        f"there is no model {str(name)!r}: choose one of {known}, or give the path of a .safetensors file."
+    )

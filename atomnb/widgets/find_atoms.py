@@ -79,7 +79,8 @@ class FindAtoms(widgets.VBox):
         self._show_hint()
 
     def _open_query(self, query: str) -> None:
-        """Open the file that the page's address names, if any."""
+        """Offer the models there are, and open the file that the page's address names, if any."""
+        self.run.list_models()
         wanted = parse_qs(query.lstrip("?")).get("file", [])
         if wanted and self.state.opened is None:
             self.source.open_folder_of(wanted[0])

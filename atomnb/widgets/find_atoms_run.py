@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from html import escape
 
 import ipywidgets as widgets
 
 import atomnb
+from atomnb.errors import AtomnbWarning
 from atomnb.widgets.find_atoms_state import FLOOR, FindAtomsState
 from atomnb.widgets.report import guarded
 
@@ -18,9 +20,11 @@ class RunPanel(widgets.VBox):
 
     def __init__(self, state: FindAtomsState) -> None:
         self.state = state
-        self.cards = {card.name: card for card in atomnb.list_models()}
-        self.model = widgets.Dropdown(description="Model", options=list(self.cards))
+        self.cards: dict = {}
+        self.model = widgets.Dropdown(description="Model")
         self.card = widgets.HTML()
+        self.left_out = widgets.HTML()
+        self.list_models()
         self.contrast = widgets.Dropdown(description="Atoms are", options=CONTRASTS)
         self.whole = widgets.Checkbox(description="All frames of the stack", indent=False)
         self.button = widgets.Button(description="Find atoms")
@@ -44,6 +48,7 @@ class RunPanel(widgets.VBox):
                 widgets.HTML("<h2><i>3</i>Atoms</h2>"),
                 self.model,
                 self.card,
+                self.left_out,
                 self.contrast,
                 self.whole,
                 self.button,
@@ -68,6 +73,19 @@ class RunPanel(widgets.VBox):
         self._show_card()
         self._show()
         self._show_progress()
+
+    def list_models(self) -> None:
+        """Offer the models there are now: the page may have been made ready long before it is opened."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AtomnbWarning)
+            self.cards = {card.name: card for card in atomnb.list_models()}
+        chosen = self.model.value
+        self.model.options = list(self.cards)
+        if chosen in self.cards:
+            self.model.value = chosen
+        notes = [escape(str(w.message)) for w in caught if issubclass(w.category, AtomnbWarning)]
+        self.left_out.value = "".join(f'<p class="an-warning">{note}</p>' for note in notes)
+        self.left_out.layout.display = None if notes else "none"
 
     def _show_card(self) -> None:
         card = self.cards.get(self.model.value)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from atomnb.errors import ModelError
-from atomnb.nets.checkpoint import ModelCard, list_models, load_model, read_card, save_model
+from atomnb.errors import AtomnbWarning, ModelError
+from atomnb.nets.checkpoint import ModelCard, list_models, load_model, read_card, save_model, user_models_folder
 from atomnb.nets.normalize import local_statistics, normalize
 from atomnb.nets.registry import create_net
 
@@ -57,6 +57,50 @@ def test_model_survives_the_disk(tmp_path):
         torch.testing.assert_close(model.net(image), net(image), atol=0.02, rtol=0.02)
     assert model.classes == ("background", "column")
     assert [c.name for c in list_models(tmp_path)] == ["tiny"]
+
+
+@pytest.fixture
+def own_models(tmp_path, monkeypatch):
+    """The user's folder of models, with one in it."""
+    folder = tmp_path / "own"
+    monkeypatch.setenv("ATOMNB_MODELS", str(folder))
+    save_model(create_net("unet", {"widths": (8, 8, 8, 8)}), card(), folder)
+    return folder
+
+
+def test_the_users_models_are_listed_after_the_shipped_ones_and_load_by_name(own_models):
+    assert user_models_folder() == own_models
+    names = [c.name for c in list_models()]
+    assert names[-1] == "tiny" and "universal" in names[:-1]
+    assert load_model("tiny").card.summary == "for tests"
+
+
+def test_a_shipped_name_wins_over_the_users(own_models):
+    save_model(create_net("unet", {"widths": (8, 8, 8, 8)}), card(name="universal"), own_models)
+    assert [c.name for c in list_models()].count("universal") == 1
+    assert load_model("universal").card.summary != "for tests"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 99}', '{"format": 1, "classes": 3}', '{"format": 1}', "\0"])
+def test_a_broken_card_of_the_users_hides_no_other_model(own_models, content):
+    (own_models / "broken.json").write_text(content)
+    (own_models / "broken.safetensors").write_bytes(b"")
+    with pytest.warns(AtomnbWarning, match="broken.json"):
+        assert list_models()[-1].name == "tiny"
+
+
+def test_a_card_whose_fields_are_of_another_kind_is_refused(own_models):
+    path = own_models / "tiny.json"
+    path.write_text(json.dumps(read_card(path).to_dict() | {"ranges": [1, 2]}))
+    with pytest.raises(ModelError, match="ranges"):
+        read_card(path)
+
+
+def test_without_a_folder_of_their_own_users_have_the_shipped_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATOMNB_MODELS", str(tmp_path / "nowhere"))
+    assert "universal" in [c.name for c in list_models()]
+    with pytest.raises(ModelError, match="choose one of"):
+        load_model("tiny")
 
 
 def test_damaged_weights_are_refused(tmp_path):
