@@ -13,11 +13,19 @@ from atomnb.simulate.structures.kinds import Draft, StructureKind
 from atomnb.simulate.structures.network import Network, minimum_image, pairs_within, relax, spring_energy
 from atomnb.simulate.structures.tmd import SHEETS, VACUUM, Sheet
 
-METAL_GAP = 2.80
-"""Natural distance (Å) of two metals that face each other across a line, as in the bulk metal."""
+FACING_GAP = 2.80
+"""Natural distance (Å) of two metals, or two chalcogens of one plane, that face each other across a line."""
 
-BOND_STRENGTH, LIKE_STRENGTH = 8.0, 2.0
-"""eV/Å²: bonds and metals that face each other across a line, and the springs between other atoms of one kind."""
+BOND_STRENGTH, FACING_STRENGTH, LIKE_STRENGTH = 8.0, 5.0, 2.0
+"""eV/Å²: bonds; atoms that face each other in a column or across a line; other atoms of one kind."""
+
+
+LINE_LOSS = 2.0
+"""Å by which the two lines may shorten the box against perfect rows."""
+
+
+STRIP_CELLS = 3
+"""Cells along x that are relaxed together: as many as make every spring shorter than half the box."""
 
 
 class Rows(NamedTuple):
@@ -56,17 +64,17 @@ def build(name: str, size_angstrom: tuple[float, float], rng: np.random.Generato
     """A sheet with one line of each kind, along x."""
     sheet = SHEETS[name]
     row = sheet.a * 3**0.5 / 2
-    metals = max(int(np.ceil(size_angstrom[0] / row - 1e-6)), 7)
+    metals = max(int(np.ceil((size_angstrom[0] + LINE_LOSS) / row)), 7)
     metals += 1 - metals % 2
     rows = twin_rows(sheet.a, metals // 2, metals - metals // 2)
     found, symbols, lines = _relaxed_strip(sheet, rows, metals // 2)
-    half = len(symbols) // 2
+    one = len(symbols) // STRIP_CELLS
     repeats = max(int(np.ceil(size_angstrom[1] / sheet.a - 1e-6)), 1)
-    place = np.concatenate([found.positions[:half] + [k * sheet.a, 0, 0] for k in range(repeats)])
+    place = np.concatenate([found.positions[:one] + [k * sheet.a, 0, 0] for k in range(repeats)])
     lengths = np.array([repeats * sheet.a, found.lengths[1], sheet.thickness + 2 * VACUUM])
     place[:, 2] += lengths[2] / 2
     atoms = require("ase", extra="simulate").Atoms(
-        symbols[:half] * repeats, place, cell=lengths, pbc=(True, True, False)
+        symbols[:one] * repeats, place, cell=lengths, pbc=(True, True, False)
     )
     atoms.wrap(eps=1e-9)
     middle = lengths[0] / 2
@@ -76,7 +84,7 @@ def build(name: str, size_angstrom: tuple[float, float], rng: np.random.Generato
 
 
 def _relaxed_strip(sheet: Sheet, rows: Rows, lower: int) -> tuple[Network, list[str], dict[str, float]]:
-    """Two cells along x, relaxed in the height of least energy; its symbols; the height of each line."""
+    """A few cells along x, relaxed in the height of least energy; its symbols; the height of each line."""
 
     def at(stretch: float) -> Network:
         strip, _ = _strip(sheet, rows, stretch)
@@ -96,9 +104,9 @@ def _relaxed_strip(sheet: Sheet, rows: Rows, lower: int) -> tuple[Network, list[
 
 
 def _strip(sheet: Sheet, rows: Rows, stretch: float) -> tuple[Network, list[str]]:
-    """Two cells of the rows along x and their springs; the box is `stretch` Å higher than laid out."""
+    """STRIP_CELLS cells of the rows along x and their springs; the box is `stretch` Å higher than laid out."""
     positions, symbols = [], []
-    for cell in (0, 1):
+    for cell in range(STRIP_CELLS):
         for what, shift, y in zip(rows.what, rows.shift, rows.height, strict=True):
             x = (cell + shift / 2 + 0.25) * sheet.a
             for z in (0.0,) if what == "M" else (sheet.thickness / 2, -sheet.thickness / 2):
@@ -106,7 +114,7 @@ def _strip(sheet: Sheet, rows: Rows, stretch: float) -> tuple[Network, list[str]
                 symbols.append(sheet.metal if what == "M" else sheet.chalcogen)
     place, period = np.array(positions), rows.period + stretch
     place[:, 1] *= period / rows.period
-    lengths = np.array([2 * sheet.a, period, np.inf])
+    lengths = np.array([STRIP_CELLS * sheet.a, period, np.inf])
     return _springs(sheet, place, np.array(symbols) == sheet.metal, lengths), symbols
 
 
@@ -120,10 +128,10 @@ def _springs(sheet: Sheet, place: np.ndarray, metal: np.ndarray, lengths: np.nda
     column = like & (np.hypot(gap[:, 0], gap[:, 1]) < 0.1)
     beside = like & (np.abs(gap[:, 2]) < 0.1) & ~column
     bonded = ~like & (far < 1.3 * bond)
-    across = metal[pairs[:, 0]] & (np.abs(far - sheet.a) > 0.08 * sheet.a)
-    rest = np.select([bonded, column, beside & across], [bond, sheet.thickness, METAL_GAP], sheet.a)
+    across = np.abs(far - sheet.a) > 0.08 * sheet.a
+    rest = np.select([bonded, column, beside & across], [bond, sheet.thickness, FACING_GAP], sheet.a)
     keep = bonded | column | beside
-    strength = np.where(bonded | (beside & across), BOND_STRENGTH, LIKE_STRENGTH)[keep]
+    strength = np.select([bonded, column | (beside & across)], [BOND_STRENGTH, FACING_STRENGTH], LIKE_STRENGTH)[keep]
     none = np.zeros((0, 3), int)
     return Network(place, lengths, pairs[keep], rest[keep], strength, none, np.zeros(0), none[:, :2])
 
