@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from atomnb.io.atomic import atomic_path
@@ -16,15 +18,18 @@ def save_analysis(analysis, folder: Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_atoms(analysis.atoms, folder / "atoms.csv")
+    if len(analysis.vacancies):
+        write_atoms(analysis.vacancies, folder / "vacancies.csv")
     _write_probability(analysis, folder / "probability.tif")
     save_overlay(analysis, folder / "overlay.png")
     with atomic_path(folder / "result.json") as temporary:
-        temporary.write_text(json.dumps(_result(analysis), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(_plain(_result(analysis)), indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
     return folder
 
 
 def _write_probability(analysis, path: Path) -> None:
-    """A TIFF of pages (T·)C × H × W in half precision, one frame in memory at a time."""
+    """A TIFF of pages (T·)C × H × W in single precision, one frame in memory at a time."""
     import numpy as np
     import tifffile
 
@@ -46,6 +51,21 @@ def _result(analysis) -> dict:
         "pixel_size_angstrom": analysis.pixel_size,
         "spacing_px": scale.spacing_px,
         "spacing_angstrom": scale.spacing_angstrom,
+        "vacancies": len(analysis.vacancies),
         "messages": list(analysis.messages),
+        "metadata": dict(analysis.image.metadata),
         "provenance": dict(analysis.provenance),
     }
+
+
+def _plain(value):
+    """`value` as JSON can hold it: NaN and infinity as null, numpy's numbers as Python's, the rest as text."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

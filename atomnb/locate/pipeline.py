@@ -166,7 +166,7 @@ def _analyze_frame(
 ) -> _Frame:
     dark = options.contrast == "dark" or (options.contrast == "auto" and is_dark(pixels, micrograph.metadata))
     bright = -pixels if dark else pixels
-    zoom = zoom or find_zoom(bright, model, pixel_size=micrograph.pixel_size)
+    zoom = zoom or find_zoom(bright, model, pixel_size=micrograph.pixel_size, progress=_scaled(progress, 0.0, 0.05))
     searching = _scaled(progress, 0.05, 0.6)
     probability, peaks, empty = detect_atoms(bright, model, zoom, threshold=options.threshold, progress=searching)
     positions = to_input(peaks.positions_yx, bright.shape, probability.shape[1:])

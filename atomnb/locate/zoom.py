@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,17 +66,27 @@ class Trial(NamedTuple):
     spread: float
 
 
-def find_zoom(image: np.ndarray, model: Model, *, pixel_size: float | None = None) -> Zoom:
+def find_zoom(
+    image: np.ndarray,
+    model: Model,
+    *,
+    pixel_size: float | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Zoom:
     """The best zoom for `image` (H, W; atoms bright) and what the user should know.
 
     A finer zoom wins when it finds more atoms without losing much certainty; among equals the most certain wins,
     which is where the network sees most of the lattice at once.
     """
+    if progress:
+        progress(0.0, "looking for the lattice")
     working = model.card.working
     period = dominant_period(image)
     messages = _scale_messages(period, pixel_size)
     trusted = None if period is not None and len(messages) and pixel_size is not None else pixel_size
     for centre in _places(image, period):
+        if progress:
+            progress(0.5, "trying magnifications")
         zooms = _candidates(period, trusted, working)
         best = _best_trial(image, model, zooms, centre, period, calibrated=trusted is not None)
         if best is not None:

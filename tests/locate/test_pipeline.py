@@ -164,3 +164,28 @@ def test_save_writes_everything(analysis, tmp_path):
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert {"atoms.csv", "probability.tif", "overlay.png", "result.json"} <= names
     assert json.loads((tmp_path / "out" / "result.json").read_text())["atoms"] == len(analysis.atoms)
+
+
+def test_saved_result_is_strict_json_with_the_metadata(tmp_path):
+    """NaN is no JSON: other programs refuse the whole file for one."""
+    pixels = sample_scene("mos2").image[:128, :128]
+    image = atomnb.Micrograph(pixels, pixel_size=0.134, metadata={"energy_ev": 80e3, "stage": np.array([1.0, np.nan])})
+    quiet(image).save(tmp_path)
+
+    def refuse(word):
+        raise ValueError(word)
+
+    saved = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert saved["metadata"] == {"energy_ev": 80e3, "stage": [1.0, None]}
+
+
+def test_cancel_is_heard_before_the_first_atom_is_sought():
+    heard = []
+
+    def cancel(fraction, message):
+        heard.append(fraction)
+        raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        quiet(sample_scene("mos2").image, progress=cancel)
+    assert heard[0] < 0.05
