@@ -9,7 +9,7 @@ from scipy.spatial import Delaunay, cKDTree
 
 from atomnb.simulate.structures.base import Defect, StructureError, wrap
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
-from atomnb.simulate.structures.network import Network, pairs_within, relax
+from atomnb.simulate.structures.network import Network, relax
 from atomnb.simulate.structures.sheet import BOND_LENGTHS, BondedSheet, honeycomb
 
 SPACING = BOND_LENGTHS["CC"] * 3**0.5
@@ -130,7 +130,9 @@ def sheet_of_rings(rings: Rings) -> tuple[BondedSheet, np.ndarray]:
     triangles = _triangles(rings)
     sizes = np.bincount(triangles.corners.ravel(), minlength=len(rings.centres))
     if sizes.min() < 4 or sizes.max() > 8:
-        raise StructureError(f"the grains do not join: rings of {sizes.min()} to {sizes.max()} atoms. Take another size.")
+        raise StructureError(
+            f"the grains do not join: rings of {sizes.min()} to {sizes.max()} atoms. Take another size_angstrom."
+        )
     positions = np.column_stack([triangles.middles, np.zeros(len(triangles.middles))])
     lengths = np.array([*rings.lengths, 1.0])
     return BondedSheet(positions, ["C"] * len(positions), lengths, triangles.neighbours), sizes

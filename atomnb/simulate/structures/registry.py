@@ -11,9 +11,9 @@ from atomnb.simulate.structures import diamond, graphene, graphene_grains, hbn, 
 from atomnb.simulate.structures.base import Structure, StructureError, check_no_overlap
 from atomnb.simulate.structures.kinds import StructureKind, resolve_options
 
-STRUCTURES: dict[str, StructureKind] = {
-    kind.name: kind for family in (graphene, graphene_grains, hbn, tmd, tmd_twins, perovskite, diamond) for kind in family.KINDS
-}
+FAMILIES = (graphene, graphene_grains, hbn, tmd, tmd_twins, perovskite, diamond)
+
+STRUCTURES: dict[str, StructureKind] = {kind.name: kind for family in FAMILIES for kind in family.KINDS}
 """Every structure by name, with its options."""
 
 LARGEST_SIDE = 2000.0

@@ -14,9 +14,9 @@ from atomnb.simulate.structures.network import Network, minimum_image, pairs_wit
 from atomnb.simulate.structures.tmd import SHEETS, VACUUM, Sheet
 
 FACING_GAP = 2.80
-"""Natural distance (Å) of two metals, or two chalcogens of one plane, that face each other across a line."""
+"""Natural distance (Å) of two metals that face each other across a line, as in the bulk metal."""
 
-BOND_STRENGTH, FACING_STRENGTH, LIKE_STRENGTH = 8.0, 5.0, 2.0
+BOND_STRENGTH, FACING_STRENGTH, LIKE_STRENGTH = 8.0, 6.0, 2.0
 """eV/Å²: bonds; atoms that face each other in a column or across a line; other atoms of one kind."""
 
 
@@ -70,7 +70,8 @@ def build(name: str, size_angstrom: tuple[float, float], rng: np.random.Generato
     found, symbols, lines = _relaxed_strip(sheet, rows, metals // 2)
     one = len(symbols) // STRIP_CELLS
     repeats = max(int(np.ceil(size_angstrom[1] / sheet.a - 1e-6)), 1)
-    place = np.concatenate([found.positions[:one] + [k * sheet.a, 0, 0] for k in range(repeats)])
+    steps = np.arange(repeats)[:, None, None] * np.array([sheet.a, 0, 0])
+    place = (found.positions[:one] + steps).reshape(-1, 3)
     lengths = np.array([repeats * sheet.a, found.lengths[1], sheet.thickness + 2 * VACUUM])
     place[:, 2] += lengths[2] / 2
     atoms = require("ase", extra="simulate").Atoms(
@@ -88,11 +89,11 @@ def _relaxed_strip(sheet: Sheet, rows: Rows, lower: int) -> tuple[Network, list[
 
     def at(stretch: float) -> Network:
         strip, _ = _strip(sheet, rows, stretch)
-        return strip._replace(positions=relax(strip, force=1e-3))
+        return strip._replace(positions=relax(strip, force=5e-3))
 
     best = minimize_scalar(
         lambda stretch: spring_energy(found := at(stretch), found.positions)[0],
-        bounds=(-2.0, 4.0), method="bounded", options={"xatol": 0.02},
+        bounds=(-2.0, 4.0), method="bounded", options={"xatol": 0.05},
     ).x  # fmt: skip
     _, symbols = _strip(sheet, rows, best)
     found = at(best)
@@ -128,10 +129,11 @@ def _springs(sheet: Sheet, place: np.ndarray, metal: np.ndarray, lengths: np.nda
     column = like & (np.hypot(gap[:, 0], gap[:, 1]) < 0.1)
     beside = like & (np.abs(gap[:, 2]) < 0.1) & ~column
     bonded = ~like & (far < 1.3 * bond)
-    across = np.abs(far - sheet.a) > 0.08 * sheet.a
-    rest = np.select([bonded, column, beside & across], [bond, sheet.thickness, FACING_GAP], sheet.a)
-    keep = bonded | column | beside
-    strength = np.select([bonded, column | (beside & across)], [BOND_STRENGTH, FACING_STRENGTH], LIKE_STRENGTH)[keep]
+    off = beside & (np.abs(far - sheet.a) > 0.08 * sheet.a)
+    across = off & metal[pairs[:, 0]]
+    rest = np.select([bonded, column, across], [bond, sheet.thickness, FACING_GAP], sheet.a)
+    keep = bonded | column | across | (beside & ~off)
+    strength = np.select([bonded, column | across], [BOND_STRENGTH, FACING_STRENGTH], LIKE_STRENGTH)[keep]
     none = np.zeros((0, 3), int)
     return Network(place, lengths, pairs[keep], rest[keep], strength, none, np.zeros(0), none[:, :2])
 
