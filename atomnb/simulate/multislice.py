@@ -153,9 +153,7 @@ def simulate_many(
     structures = list(structures)
     each = list(optics) if isinstance(optics, Sequence) else [optics or Optics()] * len(structures)
     if len(each) != len(structures):
-        raise AtomnbError(
-            f"optics must be one, or one per structure: got {len(each)} for {len(structures)} structures."
-        )
+        raise AtomnbError(f"optics must be one, or one for each of {len(structures)} structures, got {len(each)}.")
     tell = progress or (lambda fraction, message: None)
     if client is not None:
         return _on_cluster(structures, each, config, cache, client, tell)
@@ -207,7 +205,7 @@ def check_memory(plan: Plan, atoms, optics: Optics, config: MultisliceConfig) ->
     fitting = settings_that_fit(tuple(atoms.cell.lengths()), optics, config, free_bytes=int(MEMORY_SHARE * free))
     advice = "; ".join(fitting) if fitting else "none of the usual changes: take a much smaller or thinner structure"
     raise AtomnbError(
-        f"this simulation needs about {plan.memory_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB are free. What would "
+        f"this simulation needs about {plan.memory_bytes / 1e9:.2g} GB and {free / 1e9:.2g} GB are free. What would "
         f"fit: {advice}."
     )
 

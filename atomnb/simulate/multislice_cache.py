@@ -115,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as held:
             scans = {name: held[name] for name in held.files if name != "note"}
             return scans, json.loads(str(held["note"]))
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):

@@ -130,9 +130,10 @@ class _MatrixScanner:
         self._ctf = abtem.CTF(energy=optics.energy_ev, semiangle_cutoff=optics.semiangle_mrad, **_lens(optics))
 
     def __call__(self, scan) -> list:
-        return self._matrix.reduce(
+        measured = self._matrix.reduce(
             scan=scan, ctf=self._ctf.copy(), detectors=self._detectors, max_batch_reduction=len(scan)
         )
+        return _as_list(measured)
 
 
 class _ProbeScanner:
@@ -148,7 +149,7 @@ class _ProbeScanner:
         measured = self._probe.scan(
             self._potential, scan=scan, detectors=self._detectors, max_batch=len(scan), lazy=False
         )
-        return measured if isinstance(measured, list) else [measured]
+        return _as_list(measured)
 
 
 def scanner_of(potential_or_matrix, optics: Optics, config: MultisliceConfig) -> Callable:
@@ -187,6 +188,11 @@ def _scan(scanner, plan: Plan, config: MultisliceConfig, report: Report) -> dict
             images[name][block] = np.asarray(measured.to_cpu().array, np.float32).reshape(images[name][block].shape)
     report(1.0)
     return {name: np.ascontiguousarray(image.T) for name, image in images.items()}
+
+
+def _as_list(measured) -> list:
+    """One measurement per detector: abTEM gives a single one bare."""
+    return measured if isinstance(measured, list) else [measured]
 
 
 def _detectors(optics: Optics, config: MultisliceConfig) -> list:

@@ -18,8 +18,11 @@ from atomnb.simulate.optics import DETECTORS, Optics, detector_angles
 METHODS = ("prism", "multislice")
 DEVICES = ("cpu", "gpu")
 
-ANTIALIAS = 1.52
+ANTIALIAS = 1.5
 """The waves' grid reaches this much beyond the outermost detector angle: abTEM keeps two thirds of it."""
+
+EDGE = 2.5
+"""Pixels of the detected diffraction pattern that are kept free between that angle and the limit."""
 
 SCAN_MARGIN = 1.05
 """Probe positions are this much denser than the image's band limit asks for."""
@@ -142,7 +145,7 @@ def plan_multislice(cell_angstrom: tuple[float, float, float], optics: Optics, c
     factors = _interpolation(cell_angstrom, optics, config)
     wavelength = optics.wavelength_angstrom
     gpts = tuple(
-        fast_length(2 * ANTIALIAS * outer * 1e-3 / wavelength * length, multiple=2 * factor)
+        fast_length(2 * ANTIALIAS * (outer * 1e-3 / wavelength * length + EDGE * factor), multiple=2 * factor)
         for length, factor in zip(extent, factors, strict=True)
     )
     prism = config.method == "prism"
