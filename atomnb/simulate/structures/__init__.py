@@ -3,6 +3,7 @@
 from atomnb.simulate.structures.base import Columns, Defect, Structure, StructureError
 from atomnb.simulate.structures.kinds import Option, StructureKind
 from atomnb.simulate.structures.registry import STRUCTURES, create_structure
+from atomnb.simulate.structures.userfile import read_structure
 
 __all__ = [
     "STRUCTURES",
@@ -13,4 +14,5 @@ __all__ = [
     "StructureError",
     "StructureKind",
     "create_structure",
+    "read_structure",
 ]

@@ -35,7 +35,6 @@ DOPANT = (
     Option("dopants", 0, "number of host atoms it replaces, the whole thickness counted", low=0),
 )
 POLARITY = Option("flip_polarity", False, "swap the two elements of each dumbbell")
-FAULTS = {"intrinsic": "-", "extrinsic": "--", "twin": "t"}
 
 
 def crystal_cell(name: str, *, flip: bool = False) -> Atoms:
@@ -50,10 +49,11 @@ def build_crystal(name: str, zone_axis, up, size_angstrom, rng, options: dict) -
     """A perfect slab, with dopants."""
     cell = crystal_cell(name, flip=options.get("flip_polarity", False))
     atoms = cut(cell, zone_axis, size_angstrom=size_angstrom, thickness=options["thickness_angstrom"], up=up)
-    return _doped(atoms, (), rng, options)
+    return doped(atoms, (), rng, options)
 
 
-def _doped(atoms: Atoms, defects: tuple[Defect, ...], rng, options: dict) -> Draft:
+def doped(atoms: Atoms, defects: tuple[Defect, ...], rng, options: dict) -> Draft:
+    """The slab with its dopants on random sites."""
     known = require("ase.data", extra="simulate").atomic_numbers
     if options["dopant"] not in known:
         raise StructureError(f"dopant must be an element such as 'Bi', got {options['dopant']!r}.")

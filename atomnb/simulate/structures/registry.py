@@ -7,11 +7,25 @@ import json
 import numpy as np
 
 from atomnb._require import require
-from atomnb.simulate.structures import diamond, graphene, graphene_grains, hbn, perovskite, tmd, tmd_twins
+from atomnb.simulate.structures import (
+    diamond,
+    diamond_faults,
+    graphene,
+    graphene_grains,
+    hbn,
+    metals,
+    nanoparticle,
+    perovskite,
+    tmd,
+    tmd_twins,
+)
 from atomnb.simulate.structures.base import Structure, StructureError, check_no_overlap
 from atomnb.simulate.structures.kinds import StructureKind, resolve_options
 
-FAMILIES = (graphene, graphene_grains, hbn, tmd, tmd_twins, perovskite, diamond)
+FAMILIES = (
+    *(graphene, graphene_grains, hbn, tmd, tmd_twins, perovskite),
+    *(diamond, diamond_faults, metals, nanoparticle),
+)
 
 STRUCTURES: dict[str, StructureKind] = {kind.name: kind for family in FAMILIES for kind in family.KINDS}
 """Every structure by name, with its options."""

@@ -14,6 +14,7 @@ from atomnb.simulate.structures.tmd_defects import EDITS, Model
 VACUUM = 3.0
 """Empty space (Å) above and below a sheet."""
 
+
 class Sheet(NamedTuple):
     """One layer MX2: in-plane lattice constant and distance of the two chalcogen planes, Å."""
 
