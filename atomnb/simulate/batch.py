@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from atomnb.simulate import noise, render
+from atomnb.simulate import noise, render, stm_tip
 from atomnb.simulate.layout import Layout, SceneConfig
 from atomnb.simulate.materials import draw_layout, label_names
 
@@ -57,10 +57,23 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     scaled = (positions + centre + 0.5) / factor - 0.5
     sigma = torch.tensor([x.sigma for x in layouts], device=device, dtype=torch.float32) / factor
     spacing = torch.tensor([x.spacing for x in layouts], device=device, dtype=torch.float32) / factor
+    stm = np.flatnonzero([x.by_tip for x in layouts])
+    if len(stm):
+        optics = stm_tip.without_beam(optics, stm, rng)
+        tip = stm_tip.random_tip(
+            rng, spacing[stm].cpu().numpy(), sigma[stm].cpu().numpy(), factor=factor, device=device
+        )
     expected, columns_only = _expected_counts(scaled, amplitude, sigma, optics, native, generator)
+    if len(stm):
+        expected[stm] = stm_tip.see_through_tip(expected[stm], tip)
+        columns_only[stm] = stm_tip.see_through_tip(columns_only[stm], tip)
     moved = noise.shift_rows(expected, optics.row_shift)
     exposed = _exposed(rng, moved, optics)
     images = _detect(rng, exposed, optics, generator)
+    if len(stm):
+        peak = (optics.counts / (2 * torch.pi * sigma**2))[stm]
+        height = stm_tip.typical_height(columns_only[stm], scaled[stm], spacing[stm], otherwise=peak)
+        images[stm] = stm_tip.add_stm_artifacts(images[stm], height, tip, generator)
     truth = scaled.clone()
     truth[..., 1] += _shift_at(optics.row_shift, scaled[..., 0], sigma)
     visible = _visible(noise.shift_rows(columns_only, optics.row_shift), moved, exposed, truth, amplitude, spacing)

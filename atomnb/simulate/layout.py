@@ -38,6 +38,8 @@ class SceneConfig:
     share_network: float = 0.10
     share_sparse: float = 0.14
     share_inverted: float = 0.08
+    share_stm: float = 0.0
+    """Share of surfaces as a scanning tunnelling microscope sees them."""
     material: str = ""
     """A key of `atomnb.simulate.materials.MATERIALS` for scenes of that material alone; empty for any lattice."""
 
@@ -56,6 +58,8 @@ class Layout(NamedTuple):
     spacing: float
     sigma: float
     sparse: bool
+    by_tip: bool = False
+    """Seen by a tunnelling tip instead of an electron beam."""
 
 
 def random_layout(rng: np.random.Generator, config: SceneConfig) -> Layout:

@@ -9,6 +9,7 @@ import numpy as np
 
 from atomnb.simulate.layout import Layout, SceneConfig, random_layout
 from atomnb.simulate.materials import dumbbell, graphene_si, perovskite, tmd
+from atomnb.simulate.stm_scenes import stm_layout
 
 
 class Material(NamedTuple):
@@ -33,6 +34,8 @@ MATERIALS = {
 
 def draw_layout(rng: np.random.Generator, config: SceneConfig) -> Layout:
     """A layout of the kind the config asks for."""
+    if config.share_stm and rng.random() < config.share_stm:
+        return stm_layout(rng, config)._replace(by_tip=True)
     return MATERIALS[config.material].lay_out(rng, config)
 
 
