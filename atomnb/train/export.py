@@ -6,11 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
-import torch
-
-from atomnb.errors import ModelError
 from atomnb.nets.checkpoint import ModelCard, save_model
 from atomnb.nets.registry import create_net
+from atomnb.train.rundir import shipped_weights
 
 
 def export_run(run_dir: Path, card: ModelCard, folder: Path) -> Path:
@@ -18,15 +16,12 @@ def export_run(run_dir: Path, card: ModelCard, folder: Path) -> Path:
 
     Raises
     ------
-    ModelError
-        If there is no checkpoint.
+    AtomnbError
+        If there is no checkpoint, or it is of another version.
     """
-    path = Path(run_dir) / "checkpoint.pt"
-    if not path.exists():
-        raise ModelError(f"{run_dir} holds no checkpoint: train first (python -m atomnb.train --run {run_dir}).")
-    state = torch.load(path, weights_only=True, map_location="cpu")
+    weights = shipped_weights(run_dir)
     net = create_net(card.architecture["name"], dict(card.architecture["options"]))
-    net.load_state_dict(state["average"])
+    net.load_state_dict(weights)
     return save_model(net, card, folder)
 
 

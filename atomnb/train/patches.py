@@ -20,18 +20,32 @@ Curriculum = Sequence[tuple[int, SceneConfig]]
 
 
 class SceneStream(IterableDataset):
-    """Batches `start`, `start + 1`, … of the stream that `seed` and the curriculum define."""
+    """Batches `start`, `start + 1`, … of the stream that `seed` and the curriculum define.
 
-    def __init__(self, curriculum: Curriculum, *, batch_size: int, seed: int, start: int = 0):
-        self.curriculum, self.batch_size, self.seed, self.start = curriculum, batch_size, seed, start
+    `share` is (this process, number of processes): processes that train together draw different scenes.
+    """
+
+    def __init__(
+        self,
+        curriculum: Curriculum,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ):
+        self.curriculum, self.batch_size, self.seed = curriculum, batch_size, seed
+        self.start, self.share = start, share
 
     def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         index, drawn, batch = self.start, None, None
+        rank, world = self.share
         while True:
-            number, use = divmod(index, USES_PER_BATCH)
+            turn, use = divmod(index, USES_PER_BATCH)
+            number = turn * world + rank
             if number != drawn:
-                config = [c for first, c in self.curriculum if first <= index][-1]
+                config = [c for first, c in self.curriculum if first <= turn * USES_PER_BATCH][-1]
                 batch = random_batch(np.random.default_rng([self.seed, number]), self.batch_size, config)
                 drawn = number
             yield mirrored(batch, flip_y=bool(use % 2), flip_x=bool(number % 2) != bool(use % 2))
@@ -45,10 +59,16 @@ def mirrored(batch: Batch, *, flip_y: bool, flip_x: bool) -> Batch:
 
 
 def stream_batches(
-    curriculum: Curriculum, *, batch_size: int, seed: int, start: int = 0, workers: int = 1
+    curriculum: Curriculum,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    share: tuple[int, int] = (0, 1),
+    workers: int = 1,
 ) -> Iterator[Batch]:
     """The stream, simulated in `workers` background processes (0 = in this one; more than one keeps no order)."""
-    stream = SceneStream(curriculum, batch_size=batch_size, seed=seed, start=start)
+    stream = SceneStream(curriculum, batch_size=batch_size, seed=seed, start=start, share=share)
     if workers == 0:
         return iter(stream)
     return iter(DataLoader(stream, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4))
