@@ -14,25 +14,32 @@ from atomnb._require import require
 from atomnb.data.micrograph import Micrograph
 from atomnb.errors import AtomnbError
 from atomnb.simulate.multislice_cache import ScanStore, input_hash
-from atomnb.simulate.multislice_engine import abtem_settings, displaced, run_configuration, thermal_widths
-from atomnb.simulate.multislice_plan import (
-    MultisliceConfig,
-    Plan,
-    free_memory,
-    plan_multislice,
-    settings_that_fit,
+from atomnb.simulate.multislice_engine import (
+    abtem_settings,
+    displaced,
+    prepared_atoms,
+    run_configuration,
+    thermal_widths,
 )
+from atomnb.simulate.multislice_estimate import Estimate, check_memory, estimate_multislice
+from atomnb.simulate.multislice_plan import MultisliceConfig, Plan, plan_multislice
 from atomnb.simulate.optics import Optics
 
 Progress = Callable[[float, str], None]
 
+__all__ = [
+    "Estimate",
+    "MultisliceConfig",
+    "MultisliceImages",
+    "Optics",
+    "estimate_multislice",
+    "simulate_many",
+    "simulate_multislice",
+]
+
 FWHM_PER_SIGMA = 2.3548200450309493
 
-VACUUM_KEPT = 0.5
-"""Å of empty space kept above and below the atoms: the beam crosses more of it for nothing."""
-
-MEMORY_SHARE = 0.9
-"""Share of the free memory that a simulation may take."""
+SCHEDULERS = ("single-threaded", "processes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +135,11 @@ def simulate_many(
     optics: Optics | Sequence[Optics] | None = None,
     config: MultisliceConfig | None = None,
     cache: str | Path | None = None,
+    scheduler: str = "single-threaded",
     client=None,
     progress: Progress | None = None,
 ) -> list[MultisliceImages]:
-    """Simulate many structures through dask's scheduler, in their order.
+    """Simulate many structures through dask, in their order.
 
     Parameters
     ----------
@@ -140,8 +148,11 @@ def simulate_many(
     config : MultisliceConfig, optional
     cache : path, optional
         As for `simulate_multislice`; with a cluster, a folder that all its workers see.
+    scheduler : {'single-threaded', 'processes'}
+        One after the other in this process, or several processes of this machine, each with the memory of a
+        simulation (as many as dask's setting `num_workers`, by default the cores).
     client : dask.distributed.Client, optional
-        A cluster to run on. Without it the simulations run one after the other in this process.
+        A cluster to run on instead.
     progress : callable, optional
         As for `simulate_multislice`.
 
@@ -149,65 +160,34 @@ def simulate_many(
     ------
     AtomnbError
         As `simulate_multislice`, or if optics are not one per structure.
+
+    Examples
+    --------
+    >>> from dask.distributed import Client  # doctest: +SKIP
+    >>> simulate_many(structures, cache="scans", client=Client("scheduler:8786"))  # doctest: +SKIP
     """
-    structures = list(structures)
-    each = list(optics) if isinstance(optics, Sequence) else [optics or Optics()] * len(structures)
-    if len(each) != len(structures):
-        raise AtomnbError(f"optics must be one, or one for each of {len(structures)} structures, got {len(each)}.")
+    dask = require("dask", extra="simulate")
+    structures, n = list(structures), len(structures)
+    each = list(optics) if isinstance(optics, Sequence) else [optics or Optics()] * n
+    if len(each) != n:
+        raise AtomnbError(f"optics must be one, or one for each of {n} structures, got {len(each)}.")
+    if scheduler not in SCHEDULERS:
+        # abTEM's settings belong to the process: threads would change them for one another
+        raise AtomnbError(f"scheduler must be one of {', '.join(SCHEDULERS)}, got {scheduler!r}.")
     tell = progress or (lambda fraction, message: None)
-    if client is not None:
-        return _on_cluster(structures, each, config, cache, client, tell)
-    results = []
-    for index, (structure, one) in enumerate(zip(structures, each, strict=True)):
-
-        def share(fraction: float, message: str, done: int = index) -> None:
-            tell((done + fraction) / len(structures), f"structure {done + 1} of {len(structures)}: {message}")
-
-        results.append(simulate_multislice(structure, optics=one, config=config, cache=cache, progress=share))
-    return results
-
-
-def prepared_atoms(structure):
-    """The structure's atoms ready for simulation: checked, wrapped, empty space along the beam taken off.
-
-    Raises
-    ------
-    AtomnbError
-        If there are no atoms, or the cell is not a box with the beam along z.
-    """
-    atoms = getattr(structure, "atoms", structure).copy()
-    if not len(atoms):
-        raise AtomnbError("the structure has no atoms: nothing to simulate.")
-    lengths, angles = atoms.cell.lengths(), atoms.cell.angles()
-    if lengths.min() < 0.5 or np.abs(angles - 90).max() > 1e-3 or np.abs(atoms.cell - np.diag(lengths)).max() > 1e-3:
-        raise AtomnbError(
-            f"multislice needs an orthorhombic cell along x, y, z, got lengths {lengths.round(3).tolist()} Å and "
-            f"angles {angles.round(2).tolist()}°: read_structure or create_structure make one."
+    folder = None if cache is None else str(cache)
+    counter = _Counter(n, tell)
+    within = counter.within if client is None and scheduler == "single-threaded" else None
+    tasks = [
+        dask.delayed(simulate_multislice, pure=False)(
+            structure, optics=one, config=config, cache=folder, progress=within
         )
-    if not np.isfinite(atoms.positions).all():
-        raise AtomnbError("the structure holds positions that are not finite numbers.")
-    atoms.pbc = True
-    atoms.wrap()
-    return _without_vacuum(atoms)
-
-
-def check_memory(plan: Plan, atoms, optics: Optics, config: MultisliceConfig) -> None:
-    """Refuse a simulation that would not fit.
-
-    Raises
-    ------
-    AtomnbError
-        Naming settings with which it would.
-    """
-    free = free_memory(config.device)
-    if free is None or plan.memory_bytes <= MEMORY_SHARE * free:
-        return
-    fitting = settings_that_fit(tuple(atoms.cell.lengths()), optics, config, free_bytes=int(MEMORY_SHARE * free))
-    advice = "; ".join(fitting) if fitting else "none of the usual changes: take a much smaller or thinner structure"
-    raise AtomnbError(
-        f"this simulation needs about {plan.memory_bytes / 1e9:.2g} GB and {free / 1e9:.2g} GB are free. What would "
-        f"fit: {advice}."
-    )
+        for structure, one in zip(structures, each, strict=True)
+    ]
+    if client is not None:
+        return _on_cluster(tasks, client, counter)
+    with require("dask.callbacks", extra="simulate").Callback(posttask=counter.finished):
+        return list(dask.compute(*tasks, scheduler=scheduler, optimize_graph=False))
 
 
 def _simulate(atoms, plan: Plan, optics: Optics, config: MultisliceConfig, store: ScanStore, tell: Progress):
@@ -293,35 +273,29 @@ def _columns_on(structure, extent_yx, shape, pixel_size: float) -> tuple[np.ndar
     return yx[inside], content[inside]
 
 
-def _without_vacuum(atoms):
-    """Cut the cell along z to the atoms when more of it is empty than a crystal leaves between its layers."""
-    z = np.sort(atoms.positions[:, 2])
-    length = atoms.cell.lengths()[2]
-    gaps = np.diff(np.append(z, z[0] + length))
-    widest = int(gaps.argmax())
-    if gaps[widest] < 4.0:
-        return atoms
-    first = z[(widest + 1) % len(z)]
-    atoms.positions[:, 2] = (atoms.positions[:, 2] - first + 1e-9) % length + VACUUM_KEPT
-    cell = atoms.cell.lengths()
-    cell[2] = max(length - gaps[widest] + 2 * VACUUM_KEPT, 2 * VACUUM_KEPT)
-    atoms.set_cell(cell)
-    return atoms
+class _Counter:
+    """Progress of `n` simulations, in whatever order they run."""
+
+    def __init__(self, n: int, tell: Progress) -> None:
+        self._n, self._tell, self._done = n, tell, 0
+
+    def within(self, fraction: float, message: str) -> None:
+        """One simulation's own progress as part of the whole."""
+        self._tell((self._done + fraction) / self._n, f"structure {self._done + 1} of {self._n}: {message}")
+
+    def finished(self, key, value, *rest) -> None:
+        """What dask calls after each task: counts the images."""
+        if isinstance(value, MultisliceImages):
+            self._done += 1
+            self._tell(self._done / self._n, f"{self._done} of {self._n} structures")
 
 
-def _on_cluster(structures, optics, config, cache, client, tell: Progress) -> list[MultisliceImages]:
-    dask = require("dask", extra="simulate")
+def _on_cluster(tasks, client, counter: _Counter) -> list[MultisliceImages]:
     distributed = require("distributed", extra="simulate")
-    folder = None if cache is None else str(cache)
-    tasks = [
-        dask.delayed(simulate_multislice, pure=False)(structure, optics=one, config=config, cache=folder)
-        for structure, one in zip(structures, optics, strict=True)
-    ]
     futures = client.compute(tasks)
     try:
-        for done, future in enumerate(distributed.as_completed(futures), start=1):
-            future.result()
-            tell(done / len(tasks), f"{done} of {len(tasks)} structures")
+        for future in distributed.as_completed(futures):
+            counter.finished(future.key, future.result())
         return [future.result() for future in futures]
     finally:
         client.cancel(futures)

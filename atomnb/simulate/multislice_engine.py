@@ -18,6 +18,10 @@ Report = Callable[[float], None]
 """Is told the share done, 0 to 1; raises to cancel."""
 
 
+VACUUM_KEPT = 0.5
+"""Å of empty space kept above and below the atoms: the beam crosses more of it for nothing."""
+
+
 @contextmanager
 def abtem_settings(config: MultisliceConfig) -> Iterator[None]:
     """abTEM on the wanted device, silent and eager, within the block."""
@@ -26,6 +30,46 @@ def abtem_settings(config: MultisliceConfig) -> Iterator[None]:
     with abtem.config.set(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="abtem")
         yield
+
+
+def prepared_atoms(structure):
+    """The structure's atoms ready for simulation: checked, wrapped, empty space along the beam taken off.
+
+    Raises
+    ------
+    AtomnbError
+        If there are no atoms, or the cell is not a box with the beam along z.
+    """
+    atoms = getattr(structure, "atoms", structure).copy()
+    if not len(atoms):
+        raise AtomnbError("the structure has no atoms: nothing to simulate.")
+    lengths, angles = atoms.cell.lengths(), atoms.cell.angles()
+    if lengths.min() < 0.5 or np.abs(angles - 90).max() > 1e-3 or np.abs(atoms.cell - np.diag(lengths)).max() > 1e-3:
+        raise AtomnbError(
+            f"multislice needs an orthorhombic cell along x, y, z, got lengths {lengths.round(3).tolist()} Å and "
+            f"angles {angles.round(2).tolist()}°: read_structure or create_structure make one."
+        )
+    if not np.isfinite(atoms.positions).all():
+        raise AtomnbError("the structure holds positions that are not finite numbers.")
+    atoms.pbc = True
+    atoms.wrap()
+    return _without_vacuum(atoms)
+
+
+def _without_vacuum(atoms):
+    """Cut the cell along z to the atoms when more of it is empty than a crystal leaves between its layers."""
+    z = np.sort(atoms.positions[:, 2])
+    length = atoms.cell.lengths()[2]
+    gaps = np.diff(np.append(z, z[0] + length))
+    widest = int(gaps.argmax())
+    if gaps[widest] < 4.0:
+        return atoms
+    first = z[(widest + 1) % len(z)]
+    atoms.positions[:, 2] = (atoms.positions[:, 2] - first + 1e-9) % length + VACUUM_KEPT
+    cell = atoms.cell.lengths()
+    cell[2] = max(length - gaps[widest] + 2 * VACUUM_KEPT, 2 * VACUUM_KEPT)
+    atoms.set_cell(cell)
+    return atoms
 
 
 def displaced(atoms, config: MultisliceConfig, index: int):

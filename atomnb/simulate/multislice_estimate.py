@@ -1,4 +1,4 @@
-"""How long a multislice simulation will take, from a short timing of its own parts on this machine."""
+"""What a multislice simulation will take: memory, and time from a short timing of its own parts on this machine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from atomnb._require import require
-from atomnb.simulate.multislice import MEMORY_SHARE, prepared_atoms
+from atomnb.errors import AtomnbError
 from atomnb.simulate.multislice_engine import (
     abtem_settings,
     blocks_of,
     build_potential,
     grid_scan,
     matrix_of,
+    prepared_atoms,
     scanner_of,
 )
-from atomnb.simulate.multislice_plan import MultisliceConfig, Plan, free_memory, plan_multislice
+from atomnb.simulate.multislice_plan import (
+    MultisliceConfig,
+    Plan,
+    free_memory,
+    plan_multislice,
+    settings_that_fit,
+)
 from atomnb.simulate.optics import Optics
 
 TIMED_WAVES = 4
 """Plane waves of a scattering matrix that are propagated for timing."""
+
+
+MEMORY_SHARE = 0.9
+"""Share of the free memory that a simulation may take."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,25 @@ def estimate_multislice(
     with abtem_settings(config):
         one = _one_configuration(atoms, plan, optics, config)
     return replace(estimate, seconds=config.configurations * one)
+
+
+def check_memory(plan: Plan, atoms, optics: Optics, config: MultisliceConfig) -> None:
+    """Refuse a simulation that would not fit.
+
+    Raises
+    ------
+    AtomnbError
+        Naming settings with which it would.
+    """
+    free = free_memory(config.device)
+    if free is None or plan.memory_bytes <= MEMORY_SHARE * free:
+        return
+    fitting = settings_that_fit(tuple(atoms.cell.lengths()), optics, config, free_bytes=int(MEMORY_SHARE * free))
+    advice = "; ".join(fitting) if fitting else "none of the usual changes: take a much smaller or thinner structure"
+    raise AtomnbError(
+        f"this simulation needs about {plan.memory_bytes / 1e9:.2g} GB and {free / 1e9:.2g} GB are free. What would "
+        f"fit: {advice}."
+    )
 
 
 def _one_configuration(atoms, plan: Plan, optics: Optics, config: MultisliceConfig) -> float:

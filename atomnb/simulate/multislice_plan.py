@@ -1,4 +1,4 @@
-"""What a multislice simulation will take: its grids, its memory, and settings that fit where it does not."""
+"""The settings of a multislice simulation, the grids and the memory they lead to, and settings that would fit."""
 
 from __future__ import annotations
 

@@ -7,11 +7,14 @@ import pytest
 
 from atomnb.data.micrograph import Micrograph
 from atomnb.errors import AtomnbError, CancelledError
-from atomnb.simulate import multislice
-from atomnb.simulate.multislice import simulate_many, simulate_multislice
-from atomnb.simulate.multislice_estimate import estimate_multislice
-from atomnb.simulate.multislice_plan import MultisliceConfig
-from atomnb.simulate.optics import Optics
+from atomnb.simulate import multislice, multislice_estimate
+from atomnb.simulate.multislice import (
+    MultisliceConfig,
+    Optics,
+    estimate_multislice,
+    simulate_many,
+    simulate_multislice,
+)
 
 ase = pytest.importorskip("ase")
 pytest.importorskip("abtem")
@@ -117,7 +120,7 @@ def test_progress_rises_to_one():
 
 def test_too_much_memory_is_refused_with_what_would_fit(monkeypatch):
     needed = estimate_multislice(atom(), optics=OPTICS, config=QUICK, timed=False).memory_bytes
-    monkeypatch.setattr(multislice, "free_memory", lambda device: needed // 2)
+    monkeypatch.setattr(multislice_estimate, "free_memory", lambda device: needed // 2)
     with pytest.raises(AtomnbError, match=r"GB are free.*fit: interpolation="):
         simulate_multislice(atom(), optics=OPTICS, config=QUICK)
 
@@ -142,9 +145,22 @@ def test_many_structures_keep_their_order_and_share_the_cache(tmp_path):
     )
     assert results[1].images["haadf"].sum() > 10 * results[0].images["haadf"].sum()
     assert len(list(tmp_path.glob("*.npz"))) == 2
-    assert told[-1][0] == 1.0 and "2 of 2" in told[-1][1]
+    assert told[-1] == (1.0, "2 of 2 structures") and [f for f, _ in told] == sorted(f for f, _ in told)
     with pytest.raises(AtomnbError, match="one for each of 2"):
         simulate_many(atoms, optics=[OPTICS], config=QUICK)
+
+
+@pytest.mark.slow
+def test_processes_of_this_machine_give_the_same(tmp_path):
+    told = []
+    (result,) = simulate_many(
+        [atom()], optics=OPTICS, config=QUICK, cache=tmp_path, scheduler="processes",
+        progress=lambda f, m: told.append(f),
+    )  # fmt: skip
+    assert told == [1.0]
+    assert np.allclose(result.images["haadf"], simulate_multislice(atom(), optics=OPTICS, config=QUICK).images["haadf"])
+    with pytest.raises(AtomnbError, match="scheduler"):
+        simulate_many([atom()], scheduler="threads")
 
 
 @pytest.mark.slow
