@@ -138,7 +138,7 @@ def _draw_columns(ax, scene: LabelledScene, classes: Sequence[str]) -> None:
 def _title(scene: LabelledScene) -> str:
     dose = scene.details.get("dose")
     unit = {"electrons_per_column": "e⁻ per column", "electrons_per_angstrom2": "e⁻/Å²"}
-    told = f", {dose:.3g} {unit.get(scene.details.get('dose_unit'), 'dose')}" if dose is not None else ""
+    told = f", {dose:,.0f} {unit.get(scene.details.get('dose_unit'), 'dose')}" if dose is not None else ""
     return f"{scene.group}\n{scene.pixel_size:.3g} Å/px{told}"
 
 
