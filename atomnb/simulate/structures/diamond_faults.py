@@ -54,7 +54,7 @@ def build(name: str, size_angstrom: tuple[float, float], rng: np.random.Generato
     scaled, heights, symbols = [], [], []
     for layer, place in enumerate(places):
         for element, lift in zip(elements, (0.0, bond), strict=True):
-            scaled.append((base + [place / 3, 0]) % 1)
+            scaled.append((base + np.array([place / 3, 0])) % 1)
             heights.append((layer + 0.125) * step + lift)
             symbols += [element] * 2
     xz = np.concatenate(scaled) * [width, depth]

@@ -52,7 +52,8 @@ def build(size_angstrom: tuple[float, float], rng: np.random.Generator, options:
     atoms.set_pbc([bool(film), bool(film), False])
     if film:
         carbon = amorphous_carbon((lengths[0], lengths[1], film - 1.5), rng)
-        atoms.extend(require("ase", extra="simulate").Atoms(f"C{len(carbon)}", carbon + [0, 0, MARGIN - 0.5]))
+        carbon[:, 2] += MARGIN - 0.5
+        atoms.extend(require("ase", extra="simulate").Atoms(f"C{len(carbon)}", carbon))
     return Draft(atoms)
 
 
@@ -65,8 +66,7 @@ def _particle(element: str, form: str, diameter: float) -> Atoms:
         block = require("ase.build", extra="simulate").bulk(element, "fcc", a=a, cubic=True).repeat(cells)
         block.positions -= block.positions.mean(axis=0)
         return block[np.linalg.norm(block.positions, axis=1) <= diameter / 2]
-    made = min((_closed(element, form, n, a) for n in shells), key=lambda p: abs(_size(p) - diameter))
-    return made
+    return min((_closed(element, form, n, a) for n in shells), key=lambda p: abs(_size(p) - diameter))
 
 
 def _closed(element: str, form: str, n: int, a: float) -> Atoms:
@@ -105,7 +105,7 @@ def amorphous_carbon(lengths, rng: np.random.Generator) -> np.ndarray:
     """
     lengths = np.asarray(lengths, float)
     box = np.array([lengths[0], lengths[1], lengths[2] + CARBON_GAP])
-    wanted = int(round(CARBON_DENSITY * float(np.prod(lengths))))
+    wanted = round(CARBON_DENSITY * float(np.prod(lengths)))
     points = np.zeros((0, 3))
     for _ in range(60):
         more = rng.random((wanted, 3)) * lengths

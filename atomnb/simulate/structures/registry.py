@@ -8,6 +8,7 @@ import numpy as np
 
 from atomnb._require import require
 from atomnb.simulate.structures import (
+    amorphous,
     diamond,
     diamond_faults,
     graphene,
@@ -24,7 +25,7 @@ from atomnb.simulate.structures.kinds import StructureKind, resolve_options
 
 FAMILIES = (
     *(graphene, graphene_grains, hbn, tmd, tmd_twins, perovskite),
-    *(diamond, diamond_faults, metals, nanoparticle),
+    *(diamond, diamond_faults, metals, nanoparticle, amorphous),
 )
 
 STRUCTURES: dict[str, StructureKind] = {kind.name: kind for family in FAMILIES for kind in family.KINDS}
