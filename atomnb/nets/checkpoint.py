@@ -110,8 +110,12 @@ def _user_cards(*, hidden: set[str]) -> list[ModelCard]:
     return cards
 
 
-def load_model(name: str | Path = "universal", *, device: str = "cpu") -> Model:
+def load_model(name: str | Path = "universal", *, device: str = "cpu", fused: bool = True) -> Model:
     """A model by name, shipped with atomnb or in `user_models_folder()`, or any by the path of its `.safetensors` file.
+
+    Parameters
+    ----------
+    fused : fold the batch normalisation into the convolutions, for speed; False to train or save the network again
 
     Raises
     ------
@@ -136,7 +140,8 @@ def load_model(name: str | Path = "universal", *, device: str = "cpu") -> Model:
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(f"{weights.name} cannot be loaded into {card.architecture['name']}: {error}") from error
     net.eval().requires_grad_(False)
-    fuse_batch_norm(net)
+    if fused:
+        fuse_batch_norm(net)
     return Model(net.to(device=device, memory_format=torch.channels_last), card)
 
 
