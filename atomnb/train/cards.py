@@ -1,12 +1,11 @@
-"""The cards of the shipped models: what each is for, in words, with the calibration of its scores."""
+"""The cards of the shipped models: what each is for, in words."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 from torch import nn
 
-from atomnb.locate.calibrate import fit_calibration
 from atomnb.nets.checkpoint import ModelCard
 from atomnb.nets.registry import describe_net
 from atomnb.train.recipes import recipe
@@ -34,19 +33,24 @@ NOT_FOR = {
 }
 
 
-def model_card(name: str, net: nn.Module, *, batches: int = 24) -> ModelCard:
-    """The card of a model trained by its recipe, its scores calibrated on scenes the training never saw.
+def model_card(
+    name: str,
+    net: nn.Module,
+    *,
+    calibration: Mapping[str, tuple[float, float]],
+    accuracy: Mapping[str, str] | None = None,
+) -> ModelCard:
+    """The card of a model trained by its recipe.
 
     Parameters
     ----------
     name : of the recipe
-    net : trained, in evaluation mode
-    batches : how many batches of 16 scenes the calibration looks at
+    net : trained
+    calibration : slope and offset of its scores for "lattice" and "single" (`atomnb.locate.calibrate`)
+    accuracy : measured, in words, with its source
     """
     chosen = recipe(name)
     scenes = chosen.curriculum[-1][1]
-    lattice = replace(scenes, share_sparse=0.0)
-    slope_offset = fit_calibration(net, lattice, batches=batches)
     counts = scenes.counts_per_column
     return ModelCard(
         name=name,
@@ -54,12 +58,13 @@ def model_card(name: str, net: nn.Module, *, batches: int = 24) -> ModelCard:
         classes=chosen.classes,
         architecture=describe_net(net),
         working=WORKING,
-        calibration={"lattice": slope_offset, "single": slope_offset},
+        calibration=calibration,
         trained_on="Fast simulated scenes of the recipe (atomnb.train.recipes), no experimental image.",
         ranges={
             "neighbour_distance_px_at_network_scale": list(scenes.spacing),
             "electrons_per_column": [min(counts[0], scenes.low_dose[0]), counts[1]],
         },
+        accuracy=accuracy or {},
         not_for=NOT_FOR[name],
         recipe=f"python -m atomnb.train {name}",
     )

@@ -16,7 +16,7 @@ def sheet(tail_share: float, *, seed: int = 0):
     a = 16 * 3**0.5
     i, j = np.meshgrid(np.arange(-8, 9), np.arange(-8, 9), indexing="ij")
     cells = np.stack([i.ravel() * a + j.ravel() * a / 2, j.ravel() * a * 3**0.5 / 2], 1)
-    points = np.concatenate([cells, cells + [a / 2, a / 2 / 3**0.5]]) + 128.0
+    points = np.concatenate([cells, np.add(cells, [a / 2, a / 2 / 3**0.5])]) + 128.0
     points = points[(np.abs(points - 128) < 118).all(axis=1)]
     bright = int(np.argmin(np.hypot(*(points - 128).T)))
     counts = np.where(np.arange(len(points)) == bright, BRIGHT, 1.0) * 4000

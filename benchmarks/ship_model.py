@@ -1,0 +1,74 @@
+"""From a finished run to a model in the package: scores calibrated on fresh scenes, card with the measured accuracy.
+
+python -m atomnb.train tmd
+python benchmarks/ship_model.py tmd                            into atomnb/nets/weights
+python benchmarks/ship_model.py tmd --folder FOLDER            somewhere else, to try it first
+python benchmarks/ship_model.py tmd --accuracy-only            the card alone, after new benchmarks
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from record import RESULTS, read_result
+
+from atomnb.locate.calibrate import fit_calibration
+from atomnb.nets.checkpoint import WEIGHTS_DIR, read_card, save_model
+from atomnb.nets.registry import create_net
+from atomnb.train.cards import model_card
+from atomnb.train.recipes import RECIPES, recipe
+from atomnb.train.rundir import shipped_weights
+
+BATCHES = 12
+"""Batches of 16 scenes that calibrate the scores."""
+
+
+def calibration(net, name: str) -> dict[str, tuple[float, float]]:
+    """Of atoms on lattices, and of single atoms on a support where the recipe has such scenes."""
+    scenes = recipe(name).curriculum[-1][1]
+    on_lattice = fit_calibration(net, replace(scenes, share_sparse=0.0), batches=BATCHES)
+    if scenes.material:
+        return {"lattice": on_lattice, "single": on_lattice}
+    alone = replace(
+        scenes, share_sparse=1.0, share_crystal=0.0, share_random_crystal=0.0, share_polycrystal=0.0, share_network=0.0
+    )
+    return {"lattice": on_lattice, "single": fit_calibration(net, alone, batches=BATCHES)}
+
+
+def accuracy(name: str) -> dict[str, str]:
+    """What the benchmarks in `benchmarks/results` say of the model."""
+    path = RESULTS / f"{name.replace('-', '_')}.json"
+    if not path.exists():
+        return {}
+    table = read_result(path.stem)["values"]["table"]
+    return {"source": f"benchmarks/results/{path.name}"} | {str(row[0]): str(row[1]) for row in table["rows"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=sorted(RECIPES))
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--folder", type=Path, default=WEIGHTS_DIR)
+    parser.add_argument("--accuracy-only", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.accuracy_only:
+        path = options.folder / f"{options.model}.json"
+        card = replace(read_card(path), accuracy=accuracy(options.model))
+        path.write_text(json.dumps(card.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(path)
+        return
+    chosen = recipe(options.model)
+    net = create_net(chosen.net, {"n_classes": len(chosen.classes)})
+    net.load_state_dict(shipped_weights(options.run or Path("runs") / options.model))
+    net.eval()
+    card = model_card(options.model, net, calibration=calibration(net, options.model), accuracy=accuracy(options.model))
+    print(save_model(net, card, options.folder))
+
+
+if __name__ == "__main__":
+    main()
