@@ -37,6 +37,7 @@ class Optics(NamedTuple):
     texture_scale: torch.Tensor
     contamination: torch.Tensor
     inverted: torch.Tensor
+    dwell_decay: torch.Tensor
     row_shift: torch.Tensor  # (B, H)
 
 
@@ -69,7 +70,7 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
         columns_only[stm] = stm_tip.see_through_tip(columns_only[stm], tip)
     moved = noise.shift_rows(expected, optics.row_shift)
     exposed = _exposed(rng, moved, optics)
-    images = _detect(rng, exposed, optics, generator)
+    images = _detect(rng, exposed, optics, config, generator)
     if len(stm):
         peak = (optics.counts / (2 * torch.pi * sigma**2))[stm]
         height = stm_tip.typical_height(columns_only[stm], scaled[stm], spacing[stm], otherwise=peak)
@@ -82,6 +83,7 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     )
     if native != config.size:
         images = F.interpolate(images[:, None], size=(config.size,) * 2, mode="bicubic", antialias=True)[:, 0]
+    truth[..., 1] += noise.dwell_lag(optics.dwell_decay)[:, None]
     final = (truth + 0.5) * factor - 0.5
     shape = (config.size, config.size)
     shown = (visible > 0) | ((amplitude == 0) & (label >= 0))
@@ -141,6 +143,7 @@ def _random_optics(rng, layouts: list[Layout], size: int, config: SceneConfig, d
         texture_scale=sigma * rng.uniform(1.0, 3.5, n),
         contamination=sometimes(0.25, 0.0, 2.0),
         inverted=(rng.random(n) < config.share_inverted).astype(float),
+        dwell_decay=sometimes(0.15, 0.0, 0.55),
         row_shift=shift,
     )
     return Optics(**{k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in values.items()})
@@ -175,7 +178,7 @@ def _exposed(rng, expected: torch.Tensor, optics: Optics) -> torch.Tensor:
     return torch.where(optics.inverted[:, None, None] > 0, ceiling - expected, expected)
 
 
-def _detect(rng, exposed: torch.Tensor, optics: Optics, generator) -> torch.Tensor:
+def _detect(rng, exposed: torch.Tensor, optics: Optics, config: SceneConfig, generator) -> torch.Tensor:
     """Measured counts, turned so that atoms are bright, and what the detector and the software made of them."""
     n, device = len(exposed), exposed.device
 
@@ -187,7 +190,7 @@ def _detect(rng, exposed: torch.Tensor, optics: Optics, generator) -> torch.Tens
 
     images = noise.shot_noise(exposed, generator)
     images = torch.where(optics.inverted[:, None, None] > 0, -images, images)
-    images = torch.where(chosen(0.15), noise.dwell_tail(images, draw(0.0, 0.55)), images)
+    images = noise.dwell_tail(images, optics.dwell_decay)
     spread = images.std(dim=(1, 2), keepdim=True)
     white = torch.randn(images.shape, generator=generator, device=device)
     images = images + white * spread * (draw(0, 0.5)[:, None, None] * chosen(0.25))
@@ -197,7 +200,7 @@ def _detect(rng, exposed: torch.Tensor, optics: Optics, generator) -> torch.Tens
         images = gaussian_blur(images, float(rng.uniform(0.4, 1.4)))
     images = torch.where(chosen(0.2), noise.clip_quantiles(images, draw(0, 0.1), 1 - draw(0, 0.03)), images)
     bent = (images - images.amin(dim=(1, 2), keepdim=True)) / (spread * 6).clamp(min=1e-6)
-    images = torch.where(chosen(0.2), bent ** draw(0.55, 1.5)[:, None, None], images)
+    images = torch.where(chosen(config.share_bent), bent ** draw(0.55, 1.5)[:, None, None], images)
     return torch.where(chosen(0.3), noise.quantize(images, draw(24, 255).round()), images)
 
 

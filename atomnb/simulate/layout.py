@@ -38,6 +38,8 @@ class SceneConfig:
     share_network: float = 0.10
     share_sparse: float = 0.14
     share_inverted: float = 0.08
+    share_bent: float = 0.2
+    """Share of images with a gamma other than 1, which no quantitative detector has."""
     share_stm: float = 0.0
     """Share of surfaces as a scanning tunnelling microscope sees them."""
     material: str = ""

@@ -32,6 +32,13 @@ def dwell_tail(images: torch.Tensor, decay: torch.Tensor) -> torch.Tensor:
     return F.conv2d(padded, kernel[:, None, None, :], groups=len(images))[0]
 
 
+def dwell_lag(decay: torch.Tensor) -> torch.Tensor:
+    """How far (B,) px to the right `dwell_tail` drags a column."""
+    steps = torch.arange(5, device=decay.device, dtype=decay.dtype)
+    kernel = decay[:, None] ** steps
+    return (kernel * steps).sum(dim=1) / kernel.sum(dim=1)
+
+
 def smooth_field(shape: tuple[int, int, int], scale: float, generator: torch.Generator, device=None) -> torch.Tensor:
     """Random fields (B, H, W) of mean 0 and SD 1 that vary over about `scale` px."""
     b, h, w = shape

@@ -69,7 +69,9 @@ def _of_material(scenes: SceneConfig) -> Recipe:
     return Recipe(((0, scenes), (1200, replace(scenes, share_low_dose=0.5))), steps=2500)
 
 
-_SHEET = SceneConfig(sigma=(0.95, 4.0), low_dose=(30.0, 400.0), counts_per_column=(30.0, 20000.0), share_inverted=0.02)
+_SHEET = SceneConfig(
+    sigma=(0.95, 4.0), low_dose=(30.0, 400.0), counts_per_column=(30.0, 20000.0), share_inverted=0.02, share_bent=0.0
+)
 
 RECIPES = {
     "universal": UNIVERSAL,

@@ -47,3 +47,12 @@ def test_smooth_field_is_standard_and_smooth():
     field = noise.smooth_field((1, 128, 128), 20.0, torch.Generator().manual_seed(2))[0]
     assert float(field.std()) == pytest.approx(1.0, rel=1e-3)
     assert float((field[1:] - field[:-1]).std()) < 0.2
+
+
+def test_afterglow_drags_a_column_by_the_lag_stated():
+    decay = torch.tensor([0.0, 0.2, 0.5])
+    spot = torch.zeros(3, 5, 30)
+    spot[:, 2, 12] = 1
+    seen = noise.dwell_tail(spot, decay)[:, 2]
+    centre = (seen * torch.arange(30)).sum(dim=1) / seen.sum(dim=1)
+    torch.testing.assert_close(centre - 12, noise.dwell_lag(decay))

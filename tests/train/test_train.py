@@ -112,6 +112,24 @@ def test_loss_is_least_at_the_expected_label():
     assert min([0.1, 0.2, 0.3, 0.4, 0.5], key=loss) == 0.3
 
 
+def test_naming_is_a_proper_score_too():
+    """Atoms in 40 % of draws, a third of them of the first kind: the best probabilities say so."""
+    labels = class_labels(torch.zeros(1, 2, 1, 30))
+    labels[..., :4], labels[..., 4:12] = (
+        torch.tensor([0.0, 1, 0])[:, None, None],
+        torch.tensor([0.0, 0, 1])[:, None, None],
+    )
+    weights = torch.ones(1, 1, 30)
+
+    def loss(p):
+        return float(
+            soft_cross_entropy(torch.log(torch.tensor(p)).reshape(1, 3, 1, 1).expand(1, 3, 1, 30), labels, weights)
+        )
+
+    right = loss([18 / 30, 4 / 30, 8 / 30])
+    assert all(right < loss(p) for p in ([0.5, 4 / 30, 11 / 30], [0.6, 0.2, 0.2], [0.6, 0.1, 0.3], [0.7, 0.1, 0.2]))
+
+
 def test_masked_pixels_do_not_teach():
     logits = torch.randn(1, 2, 8, 8, requires_grad=True)
     weights = torch.ones(1, 8, 8)

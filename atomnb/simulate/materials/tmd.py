@@ -33,7 +33,8 @@ def lay_out(rng: np.random.Generator, config: SceneConfig) -> Layout:
     label = np.where(metal_site, METAL, PAIR)
     amplitude = np.where(metal_site, z_metal, pair)
     draw = rng.random(len(label))
-    some, few = rng.uniform(0, 0.12), rng.uniform(0, 0.02)
+    some = rng.uniform(0, 0.35) if rng.random() < 0.6 else rng.uniform(0, 0.06)
+    few = rng.uniform(0, 0.05)
     label[~metal_site & (draw < some)] = SINGLE
     label[(draw > 1 - few) & (rng.random(len(draw)) < 0.7)] = VACANCY
     amplitude[label == SINGLE] = single
