@@ -16,13 +16,17 @@ ASSETS = Path(__file__).parent / "assets"
 ATOM_FIELDS = ("y", "x", "y_err", "x_err", "score", "sublattice", "flags")
 """Columns of the atom table the canvas gets, in this order, as float32."""
 
+TOOLS = ("pan", "box", "lasso", "ruler")
+LAYERS = ("show_atoms", "show_probability", "show_errors")
+
 
 class ImageCanvas(anywidget.AnyWidget):
     """An image with atoms, probability and errors over it.
 
     The browser asks for the tiles it shows; atoms travel once and are filtered by `threshold` there, so that a
     slider moves without delay. `atoms` (float32) and `selected` (int32) are bytes, or what the browser sends in
-    their place, a memoryview.
+    their place, a memoryview. `tools` and `layers` are those the page offers. With `group_names` the groups are
+    known classes, and atoms are told by them alone: they are true, not found, and have no score or error.
     """
 
     _esm = ASSETS / "canvas.js"
@@ -37,6 +41,9 @@ class ImageCanvas(anywidget.AnyWidget):
     points = traitlets.List(traitlets.Float()).tag(sync=True)
     tool = traitlets.Unicode("pan").tag(sync=True)
     spacing = traitlets.Float(0.0).tag(sync=True)
+    group_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    tools = traitlets.List(traitlets.Unicode(), list(TOOLS)).tag(sync=True)
+    layers = traitlets.List(traitlets.Unicode(), list(LAYERS)).tag(sync=True)
     show_atoms = traitlets.Bool(True).tag(sync=True)
     show_probability = traitlets.Bool(False).tag(sync=True)
     show_errors = traitlets.Bool(False).tag(sync=True)

@@ -54,6 +54,15 @@ PAGES: tuple[Page, ...] = (
         "2 min",
     ),
     Page(
+        "dashboard",
+        "simulate",
+        "Simulate",
+        "Choose a structure, its defects and a microscope; see the image, its classes and its diffraction; build a "
+        "training set.",
+        "simulate.png",
+        "3 min",
+    ),
+    Page(
         "notebook",
         "01_find_atoms",
         "01 · From an image to atoms",

@@ -174,7 +174,7 @@ class Viewer {
     on(["view"], () => this.takeView());
     on(["atoms", "species"], () => this.takeAtoms());
     on(["overlay", "threshold", "selected", "current", "points", "spacing", "pixel_size", "show_atoms",
-      "show_probability", "show_errors", "tool", "hint"], () => this.refresh());
+      "show_probability", "show_errors", "tool", "hint", "layers", "tools", "group_names"], () => this.refresh());
     this.model.on("msg:custom", (message, buffers) => {
       if (message.kind === "tile") this.takeTile(message, buffers[0]);
       if (message.kind === "picture") this.savePicture(message.name);
@@ -235,10 +235,12 @@ class Viewer {
     for (const [name, button] of Object.entries(this.toolButtons)) {
       button.setAttribute("aria-pressed", String(this.model.get("tool") === name));
       button.disabled = !this.view?.version;
+      button.hidden = !this.model.get("tools").includes(name);
     }
     for (const button of this.viewButtons) button.disabled = !this.view?.version;
     const why = { show_atoms: this.count > 0, show_probability: Boolean(this.model.get("overlay").version), show_errors: this.medianError > 0 };
     for (const [trait, button] of Object.entries(this.layerButtons)) {
+      button.hidden = !this.model.get("layers").includes(trait);
       button.setAttribute("aria-pressed", String(this.model.get(trait) && why[trait]));
       button.disabled = !why[trait];
       button.title = why[trait] ? button.dataset.title ?? (button.dataset.title = button.title) : "Find the atoms first";
@@ -604,10 +606,12 @@ class Viewer {
   drawLegend() {
     const lines = [];
     const shown = this.model.get("show_atoms") && this.groupCounts;
-    if (shown && this.count && this.groupCounts.size > 1) {
+    if (shown && this.count && (this.groupCounts.size > 1 || this.model.get("group_names").length)) {
       const colours = this.model.get("colours");
       const name = (colour) => {
         const group = colours.indexOf(colour);
+        const known = this.model.get("group_names");
+        if (known.length) return known[group] ?? "no class";
         return group < 0 || colour === this.model.get("plain_colour") && this.ungrouped() ? "no group" : `group ${group}`;
       };
       const sorted = [...this.groupCounts].sort((a, b) => name(a[0]).localeCompare(name(b[0])));
@@ -749,6 +753,8 @@ class Viewer {
     const [, , yErr, xErr, score, group, flags] = this.data.subarray(i * FIELDS, (i + 1) * FIELDS);
     const size = this.model.get("pixel_size");
     const species = this.model.get("species")[i];
+    const known = this.model.get("group_names");
+    if (known.length) return [species, known[group] && known[group] !== species ? `class ${known[group]}` : ""].filter(Boolean).join(" · ");
     const parts = [`atom ${i}`];
     if (species) parts.push(species);
     if (group >= 0) parts.push(`group ${group}`);

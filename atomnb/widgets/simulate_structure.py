@@ -1,0 +1,104 @@
+"""The panel *Structure* of Simulate: which structure, how large, and its own options such as defects."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+
+from atomnb.widgets.report import guarded
+from atomnb.widgets.settings import Choice, Fold, float_field, linked, setting, whole_field
+from atomnb.widgets.simulate_state import SimulateState
+
+FAMILIES = {
+    "graphene": "Graphene",
+    "hbn": "Boron nitride",
+    "tmd": "Dichalcogenide",
+    "perovskite": "Perovskite",
+    "diamond": "Semiconductor",
+    "metal": "Metal",
+    "nanoparticle": "Nanoparticle",
+    "amorphous": "Amorphous",
+}
+"""What the page calls the families; others keep their name."""
+
+MOST = 999
+"""Largest number of defects a field takes."""
+
+
+class StructurePanel(widgets.VBox):
+    """Chooses the structure of `state`."""
+
+    def __init__(self, state: SimulateState) -> None:
+        from atomnb.simulate.structures import STRUCTURES
+
+        self.state, self.kinds = state, STRUCTURES
+        self._asking = guarded(state.show_report, "choosing the structure")
+        self.family = Choice(on_choose=self._asking(self._choose_family))
+        self.kind = Choice(on_choose=self._asking(self._choose_kind))
+        self.size = linked(state, "size", float_field(5, 400))
+        self.seed = linked(state, "seed", whole_field(0, 2**31 - 1))
+        self.again = widgets.Button(description="↻", tooltip="Another one by chance: the next seed")
+        self.again.add_class("an-small")
+        self.fields: dict[str, widgets.Widget] = {}
+        self.fold = Fold("Defects and options", [])
+        seed_row = setting("Seed", self.seed, tip="The same seed gives the same atoms")
+        seed_row.children = (*seed_row.children, self.again)
+        super().__init__(
+            [
+                widgets.HTML("<h2><i>1</i>Structure</h2>"),
+                setting("Family", self.family, wide=True),
+                setting("Structure", self.kind, wide=True),
+                setting("Size", self.size, unit="Å", tip="Side of the square that is built, at least"),
+                seed_row,
+                self.fold,
+            ]
+        )
+        self.add_class("an-panel")
+        self.again.on_click(lambda _: setattr(state, "seed", state.seed + 1))
+        self._show_structure()
+        self._show_options()
+
+    def _choose_family(self, family: str) -> None:
+        self._choose_kind(next(kind.name for kind in self.kinds.values() if kind.family == family))
+
+    def _choose_kind(self, name: str) -> None:
+        self.state.choose_structure(name)
+        self._show_structure()
+        self._show_options()
+
+    def _show_structure(self) -> None:
+        kind = self.kinds[self.state.structure]
+        families = list(dict.fromkeys(k.family for k in self.kinds.values()))
+        self.family.offer([(FAMILIES.get(f, f.capitalize()), f) for f in families], kind.family)
+        siblings = [k for k in self.kinds.values() if k.family == kind.family]
+        self.kind.offer([(k.summary[:1].upper() + k.summary[1:], k.name) for k in siblings], kind.name)
+
+    def _show_options(self) -> None:
+        kind = self.kinds[self.state.structure]
+        self.fields = {option.name: _field(option) for option in kind.settings}
+        for option in kind.settings:
+            field = self.fields[option.name]
+            field.value = self.state.options.get(option.name, option.default)
+            field.observe(self._asking(lambda _: self._take_options()), "value")
+        self.fold.rows.children = tuple(
+            setting(option.summary[:1].upper() + option.summary[1:], self.fields[option.name])
+            for option in kind.settings
+        )
+        self.fold.layout.display = None if kind.settings else "none"
+
+    def _take_options(self) -> None:
+        defaults = self.kinds[self.state.structure].options
+        self.state.options = {name: f.value for name, f in self.fields.items() if f.value != defaults[name]}
+
+
+def _field(option) -> widgets.Widget:
+    if option.choices:
+        return widgets.Dropdown(options=list(option.choices))
+    if isinstance(option.default, bool):
+        return widgets.Checkbox(indent=False)
+    if isinstance(option.default, int):
+        low, high = (limit if limit is not None else other for limit, other in ((option.low, 0), (option.high, MOST)))
+        return whole_field(int(low), int(high))
+    if isinstance(option.default, float):
+        low, high = (limit if limit is not None else other for limit, other in ((option.low, -1e6), (option.high, 1e6)))
+        return float_field(low, high)
+    return widgets.Text(continuous_update=False)

@@ -1,0 +1,190 @@
+"""The right side of Simulate: class map and diffractogram, the training set, and the code."""
+
+from __future__ import annotations
+
+from html import escape
+
+import ipywidgets as widgets
+import numpy as np
+
+from atomnb.widgets.parts import CodePanel
+from atomnb.widgets.pictures import Pictures, colour_of_class, grey, painted, picture
+from atomnb.widgets.progress import ProgressBar
+from atomnb.widgets.report import guarded
+from atomnb.widgets.settings import linked, setting, whole_field
+from atomnb.widgets.simulate_state import Shown, SimulateState
+
+VIEWS = ("Truth", "Training set", "Code")
+NEEDED = 31.3
+"""Å: frames smaller than this cannot be cut for the networks at their usual scale."""
+
+
+class ViewPanel(widgets.VBox):
+    """Shows the truth behind the image of `state`, builds sets, and shows the code of both."""
+
+    def __init__(self, state: SimulateState) -> None:
+        self.state = state
+        self.view = widgets.ToggleButtons(options=VIEWS, style={"button_width": "auto"})
+        self.view.add_class("an-segments")
+        self.pictures = Pictures()
+        self.pictures.add_class("an-two-high")
+        self.numbers = widgets.HTML()
+        self.image_code, self.set_code = CodePanel(), CodePanel()
+        self.set = SetPanel(state)
+        self.boxes = {
+            "Truth": widgets.VBox([self.numbers, self.pictures]),
+            "Training set": widgets.VBox([self.set]),
+            "Code": widgets.VBox(
+                [
+                    widgets.HTML("<b>The image shown</b>"),
+                    self.image_code,
+                    widgets.HTML("<b>The training set</b>"),
+                    self.set_code,
+                ]
+            ),
+        }
+        super().__init__([self.view, *self.boxes.values()])
+        self.add_class("an-panel")
+        self.add_class("an-results")
+        self.view.observe(lambda _: self._show(), "value")
+        showing = guarded(state.show_report, "showing the truth")
+        state.observe(showing(lambda _: self._show()), "shown")
+        set_traits = ("set_name", "set_structures", "set_images", "set_doses", "set_pixel_spread", "set_vary_optics")
+        state.observe(showing(lambda _: self._show_code()), set_traits)
+        self._show()
+
+    def _show(self) -> None:
+        for name, box in self.boxes.items():
+            box.layout.display = None if name == self.view.value else "none"
+        shown = self.state.shown
+        if shown is None:
+            self.numbers.value = '<p class="an-muted">The truth shows up here.</p>'
+            return
+        if self.view.value == "Truth":
+            self.numbers.value = _numbers(shown)
+            self.pictures.pictures = [_class_map(shown), _diffractogram(shown)]
+        self._show_code()
+
+    def _show_code(self) -> None:
+        if self.view.value == "Code":
+            self.image_code.code = self.state.code()
+            self.set_code.code = self.state.set_code()
+
+
+class SetPanel(widgets.VBox):
+    """Builds a labelled set of structures like the one shown."""
+
+    def __init__(self, state: SimulateState) -> None:
+        self.state = state
+        self.name = linked(state, "set_name", widgets.Text(continuous_update=False))
+        self.structures = linked(state, "set_structures", whole_field(1, 500))
+        self.images = linked(state, "set_images", whole_field(1, 1000))
+        self.doses = widgets.FloatRangeSlider(min=1, max=5, step=0.1, readout=False, continuous_update=False)
+        self.doses.value = tuple(np.log10(state.set_doses))
+        self.doses_text = widgets.HTML()
+        self.spread = widgets.BoundedIntText(min=0, max=50, value=round(100 * state.set_pixel_spread))
+        self.vary = linked(state, "set_vary_optics", widgets.Checkbox(indent=False))
+        self.button = widgets.Button(description="Build the set")
+        self.button.add_class("an-go")
+        self.progress = ProgressBar(state.jobs, titles=("Building the set",))
+        self.note, self.result = widgets.HTML(), widgets.HTML()
+        super().__init__(
+            [
+                widgets.HTML(
+                    '<p class="an-muted">Many structures like the one shown, each by chance, each seen several times; '
+                    "training, validation and test never share a structure.</p>"
+                ),
+                setting("Name", self.name, wide=True),
+                setting(
+                    "Structures", self.structures, unit=" ", tip="Each with its own seed: other defects, other places"
+                ),
+                setting("Images of each", self.images, unit=" "),
+                setting("Doses", self.doses, tip="Electrons per column, evenly in the logarithm", wide=True),
+                self.doses_text,
+                setting("Pixel size varies by ±", self.spread, unit="%"),
+                setting(
+                    "Focus and probe vary", self.vary, unit=" ", tip="Each structure is seen by a microscope of its own"
+                ),
+                self.button,
+                self.progress,
+                self.note,
+                self.result,
+            ]
+        )
+        self.doses.observe(lambda _: self._take_doses(), "value")
+        self.spread.observe(lambda change: setattr(state, "set_pixel_spread", change["new"] / 100), "value")
+        self.button.on_click(guarded(state.show_report, "building the set")(lambda _: state.build_set()))
+        names = ["set_structures", "set_images", "set_doses", "set_pixel_spread", "frame", "pixel_size", "shown"]
+        state.observe(lambda _: self._show(), [*names, "structure", "detector", "engine", "built", "estimate"])
+        state.jobs.observe(lambda _: self._show(), "busy")
+        self._show()
+
+    def _take_doses(self) -> None:
+        self.state.set_doses = tuple(float(f"{10**exponent:.3g}") for exponent in self.doses.value)
+
+    def _show(self) -> None:
+        state = self.state
+        low, high = state.set_doses
+        self.name.placeholder = state.default_set_name
+        self.doses_text.value = f'<p class="an-muted">{low:g} to {high:g} electrons per column</p>'
+        self.button.disabled = state.jobs.busy or state.shown is None
+        self.button.description = f"Build {state.plan.total} images"
+        self.note.value = "".join(f'<p class="an-warning">{escape(text)}</p>' for text in self._warnings())
+        built = state.built
+        self.result.value = "" if built is None else _built(built)
+
+    def _warnings(self) -> list[str]:
+        state, found = self.state, []
+        smallest = state.frame * state.pixel_size / (1 + state.set_pixel_spread)
+        if smallest < NEEDED:
+            found.append(
+                f"The smallest frames would show {smallest:.0f} Å; Train needs {NEEDED:.0f} Å: take a larger frame or "
+                "larger pixels."
+            )
+        if state.set_structures < 3:
+            found.append("Training, validation and test need a structure each: build at least 3.")
+        if state.engine == "multislice":
+            seconds = state.estimate[1].seconds if state.estimate else None
+            each = f", about {seconds * state.set_structures / 60:.0f} min in all" if seconds else ""
+            found.append(f"Each structure is a multislice simulation of its own{each}.")
+        return found
+
+
+def _numbers(shown: Shown) -> str:
+    facts = [(name, count) for name, count in shown.classes.items()]
+    html = "".join(
+        f'<div><b>{count}</b><i style="background:{colour_of_class(k)}"></i>{escape(name)}</div>'
+        for k, (name, count) in enumerate(facts, start=1)
+    )
+    return f'<div class="an-numbers an-classes">{html}</div>'
+
+
+def _class_map(shown: Shown) -> dict:
+    scene = shown.scene
+    return picture("Class map", painted(scene.class_map), per_pixel=scene.pixel_size)
+
+
+def _diffractogram(shown: Shown) -> dict:
+    power, step = shown.power
+    middle = len(power) // 2
+    marks = np.column_stack([shown.spots / step + middle, np.zeros(len(shown.spots))])
+    spacing = _largest_spacing(shown.spots)
+    note = "Rings: where the lattice has its spots."
+    if spacing:
+        note = f"Rings: the lattice's spots, the innermost at a spacing of {spacing:.2f} Å."
+    pixels = grey(np.minimum(power, np.percentile(power, 99.8)), tails=(30, 100))
+    return picture("Diffraction", pixels, smooth=True, per_pixel=step, unit="1/Å", marks=marks, note=note)
+
+
+def _largest_spacing(spots: np.ndarray) -> float | None:
+    distance = np.hypot(*spots.T) if len(spots) else np.zeros(0)
+    return float(1 / distance.min()) if distance.size and distance.min() > 0 else None
+
+
+def _built(built) -> str:
+    size = f"{built.bytes / 1e6:.1f} MB"
+    link = f'<a class="an-link" href="/apps/train?set={escape(built.path)}" target="_blank">Train a model on it →</a>'
+    return (
+        f'<div class="an-done" data-set="{escape(built.path)}"><b>{built.images} images written</b><br>'
+        f"{escape(built.path)}, {size}, {len(built.classes)} classes in {built.structures} structures<br>{link}</div>"
+    )

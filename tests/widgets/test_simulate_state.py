@@ -1,0 +1,149 @@
+"""The state of Simulate does what the page promises, without a browser."""
+
+import numpy as np
+import pytest
+
+from atomnb.data.labelled_set import open_labelled_set
+from atomnb.errors import AtomnbError
+from atomnb.widgets.folder import DataFolder
+from atomnb.widgets.jobs import Jobs
+from atomnb.widgets.simulate_state import SimulateState
+
+
+@pytest.fixture
+def state(tmp_path):
+    """A small sheet, seen without noise to speak of."""
+    made = SimulateState(
+        folder=DataFolder(tmp_path), preview=Jobs(threaded=False), jobs=Jobs(threaded=False), cache=tmp_path / "cache"
+    )
+    made.size, made.frame = 30.0, 96
+    return made
+
+
+@pytest.fixture
+def shown(state):
+    state.render()
+    assert state.report is None, state.report
+    return state
+
+
+def run(code: str) -> dict:
+    names: dict = {}
+    exec(code, names)
+    return names
+
+
+def test_the_first_image_shows_vacancies_among_columns(shown):
+    assert shown.shown.classes["S"] >= 1 and shown.shown.classes["vacancy"] >= 0
+    assert shown.shown.classes["Mo"] > 10
+    assert shown.shown.scene.image.shape == (96, 96)
+    assert not shown.stale
+
+
+def test_the_shown_code_gives_the_same_image(shown):
+    shown.rotation_deg, shown.cs_um = 17.0, 2.0
+    shown.render()
+    scene = run(shown.code())["scene"]
+    np.testing.assert_array_equal(scene.image, shown.shown.scene.image)
+    np.testing.assert_array_equal(scene.class_map, shown.shown.scene.class_map)
+
+
+@pytest.mark.parametrize("key", ["element", "columns", "defect", "tmd"])
+def test_the_code_knows_every_scheme(shown, key):
+    assert key in shown.shown.schemes
+    shown.scheme = key
+    shown.render()
+    scene = run(shown.code())["scene"]
+    np.testing.assert_array_equal(scene.class_map, shown.shown.scene.class_map)
+
+
+def test_a_higher_dose_gives_less_noise_from_the_same_simulation(shown):
+    held = shown._held["image"][1]
+    shown.distortions = dict.fromkeys(shown.distortions, 0.0)
+
+    def roughness(dose: float) -> float:
+        shown.dose = dose
+        shown.render()
+        image = shown.shown.scene.image
+        return float(np.abs(np.diff(image, axis=0)).mean() / image.mean())
+
+    assert roughness(20.0) > 2 * roughness(20_000.0)
+    assert shown._held["image"][1] is held
+
+
+def test_another_structure_takes_its_own_options_and_scheme(shown):
+    shown.scheme = "tmd"
+    shown.choose_structure("graphene-si")
+    shown.render()
+    assert shown.report is None
+    assert shown.options == {} and set(shown.shown.classes) >= {"C", "Si"}
+    assert "tmd" not in shown.shown.schemes and "graphene-si" in shown.shown.schemes
+
+
+def test_a_bad_option_becomes_a_report_and_the_old_image_stays(shown):
+    before = shown.shown
+    shown.options = {"v_x": 10_000}
+    shown.render()
+    assert "simulating the image" in shown.report.title
+    assert shown.shown is before and shown.stale
+    shown.options = {"v_x": 1}
+    shown.render()
+    assert shown.report is None and not shown.stale
+
+
+def test_multislice_waits_to_be_asked(shown, monkeypatch):
+    before = shown.shown
+    shown.choose_engine("multislice")
+    shown.detector = "abf"
+    shown.render()
+    assert shown.shown is before and shown.awaits_multislice
+    shown.choose_engine("fast")
+    assert shown.detector == "haadf"
+
+
+def test_a_set_holds_every_structure_and_its_code_gives_the_same(shown, monkeypatch, tmp_path):
+    shown.set_structures, shown.set_images = 3, 2
+    shown.build_set()
+    assert shown.report is None, shown.report
+    assert (shown.built.path, shown.built.images) == ("sets/mos2-haadf.h5", 6)
+    found = open_labelled_set(tmp_path / shown.built.path)
+    assert len(found) == 6 and len(set(found.groups)) == 3
+    assert found.classes == shown.built.classes == ("Mo", "S", "S2", "vacancy")
+    monkeypatch.chdir(tmp_path)
+    run(shown.set_code())
+    again = open_labelled_set(tmp_path / "mos2-haadf.h5")
+    np.testing.assert_array_equal(again[5].image, found[5].image)
+    np.testing.assert_array_equal(again[5].class_map, found[5].class_map)
+
+
+@pytest.mark.parametrize("varied", [True, False])
+def test_the_microscopes_of_a_set_differ_only_if_asked_to(shown, varied, tmp_path):
+    shown.set_vary_optics, shown.set_structures, shown.set_images = varied, 3, 1
+    code = shown.set_code()
+    compile(code, "code", "exec")
+    assert ("sample_optics" in code) == varied
+
+
+def test_a_cancelled_set_leaves_nothing(shown, tmp_path):
+    def stop(change):
+        if change["new"] > 0.5:
+            shown.jobs.cancel()
+
+    shown.set_structures, shown.set_images = 6, 30
+    shown.jobs.observe(stop, "fraction")
+    shown.build_set()
+    assert shown.built is None and shown.report is None
+    assert list((tmp_path / "sets").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "/etc/x", ".hidden"])
+def test_sets_stay_in_their_folder(shown, name):
+    shown.set_name = name
+    with pytest.raises(AtomnbError, match="cannot be called"):
+        shown.build_set()
+
+
+def test_doses_the_wrong_way_round_are_refused(shown):
+    shown.set_doses = (500.0, 100.0)
+    with pytest.raises(AtomnbError, match="the lowest first"):
+        shown.build_set()
