@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-
 NAMING = 4.0
 """Extra weight of the question which atom it is, beside whether one is there: so few pixels decide it."""
 
