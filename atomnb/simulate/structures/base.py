@@ -173,6 +173,13 @@ def _contents(column: np.ndarray, numbers: np.ndarray, *, exact: bool) -> np.nda
     return np.array(names)[which.ravel()]
 
 
+def put_inside(atoms: Atoms) -> None:
+    """Move the atoms into [0, length) of the axes that repeat; what lies on the far face goes to the near one."""
+    lengths = atoms.cell.lengths()
+    inside = wrap(atoms.positions + 1e-6, lengths) - 1e-6
+    atoms.positions = np.where(atoms.pbc, np.maximum(inside, 0), atoms.positions)
+
+
 def check_no_overlap(atoms: Atoms, *, name: str) -> None:
     """Raise if two atoms stand nearer than atoms can.
 

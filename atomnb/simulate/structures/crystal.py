@@ -124,7 +124,7 @@ def _candidates(cell, max_length) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _why_no_cell(cell, axis, up, max_length, max_strain) -> str:
     """What would work instead."""
-    near = next((f for t in (0.01, 0.02, 0.05) if (f := _best_cell(cell, axis, up, max_length, t))), None)
+    near = next((f for t in (0.01, 0.02, 0.05, 0.1, 0.2) if (f := _best_cell(cell, axis, up, max_length, t))), None)
     low = [np.array(a) for a in itertools.product((1, 0, -1), repeat=3) if any(a) and tuple(a) > (0, 0, 0)]
     works = [a.tolist() for a in low if _best_cell(cell, a, None, max_length, EXACT)]
     message = (

@@ -63,7 +63,6 @@ def build(name: str, size_angstrom: tuple[float, float], rng: np.random.Generato
     cell = require("ase", extra="simulate").Atoms(symbols, positions, cell=np.diag(lengths), pbc=True)
     nx, _, nz = repeats_for(lengths, size_angstrom, options["thickness_angstrom"])
     atoms = cell.repeat((nx, 1, nz))
-    atoms.wrap(eps=1e-9)
     defects = tuple(
         Defect("fault", label, (float(((height + 0.125) * step + bond / 2) % lengths[1]), float(nx * width / 2)))
         for label, height in faults

@@ -20,7 +20,7 @@ from atomnb.simulate.structures import (
     tmd,
     tmd_twins,
 )
-from atomnb.simulate.structures.base import Structure, StructureError, check_no_overlap
+from atomnb.simulate.structures.base import Structure, StructureError, check_no_overlap, put_inside
 from atomnb.simulate.structures.kinds import StructureKind, resolve_options
 
 FAMILIES = (
@@ -69,6 +69,7 @@ def create_structure(
     size = checked_size(size_angstrom)
     chosen = resolve_options(kind, options)
     atoms, defects = kind.builder(size, np.random.default_rng(seed), chosen)
+    put_inside(atoms)
     check_no_overlap(atoms, name=name)
     provenance = {
         "name": name,

@@ -135,7 +135,6 @@ class BondedSheet:
         atoms = require("ase", extra="simulate").Atoms(
             [self.symbols[i] for i in keep], positions, cell=np.diag(lengths), pbc=pbc
         )
-        atoms.wrap(eps=1e-9)
         return atoms
 
 

@@ -77,7 +77,6 @@ def build(name: str, size_angstrom: tuple[float, float], rng: np.random.Generato
     atoms = require("ase", extra="simulate").Atoms(
         symbols[:one] * repeats, place, cell=lengths, pbc=(True, True, False)
     )
-    atoms.wrap(eps=1e-9)
     middle = lengths[0] / 2
     return Draft(
         atoms, tuple(Defect("boundary", label, (float(y % lengths[1]), float(middle))) for label, y in lines.items())

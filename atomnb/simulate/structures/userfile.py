@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atomnb._require import require
-from atomnb.simulate.structures.base import SHEET_THICKNESS, Structure, StructureError, check_no_overlap
+from atomnb.simulate.structures.base import SHEET_THICKNESS, Structure, StructureError, check_no_overlap, put_inside
 from atomnb.simulate.structures.crystal import orthogonal_cell, repeats_for, turned
 from atomnb.simulate.structures.registry import checked_size, versions
 
@@ -81,11 +81,12 @@ def read_structure(
         box, provenance["cell_strain"] = _crystal(
             atoms, zone_axis, thickness_angstrom, size, max_length_angstrom, max_strain, path.name
         )
-        box = _occupied(box, np.random.default_rng(seed))
+        box = _occupied(box, atoms.info.get("occupancy", {}), np.random.default_rng(seed))
     else:
         box = _cluster(atoms, path, zone_axis, size)
     check_no_overlap(box, name=path.name)
     _tilt(box, tilt)
+    put_inside(box)
     return Structure(box, path.stem, "file", (), provenance)
 
 
@@ -151,9 +152,9 @@ def _gather(box: Atoms) -> None:
         box.wrap(eps=1e-9)
 
 
-def _occupied(box: Atoms, rng: np.random.Generator) -> Atoms:
+def _occupied(box: Atoms, occupancy: dict, rng: np.random.Generator) -> Atoms:
     """Sites that elements share, or that are partly empty, filled by chance in the shares the file gives."""
-    shares = {int(kind): share for kind, share in box.info.get("occupancy", {}).items()}
+    shares = {int(kind): share for kind, share in occupancy.items()}
     kinds = box.arrays.get("spacegroup_kinds")
     mixed = {kind: share for kind, share in shares.items() if len(share) > 1 or sum(share.values()) < 0.999}
     if kinds is None or not mixed:
@@ -190,4 +191,3 @@ def _tilt(box: Atoms, tilt_mrad: tuple[float, float]) -> None:
     box.positions[:, 0] += about_y * depth
     if box.pbc.any():
         box.pbc[2] = box.pbc[2] and not any(tilt_mrad)
-        box.wrap(eps=1e-9)

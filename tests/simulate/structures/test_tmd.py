@@ -1,0 +1,120 @@
+"""Dichalcogenides: bonds, column contents, defects, alloys, twin lines."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from atomnb.simulate.structures import create_structure
+
+pytest.importorskip("ase")
+
+SIZE = (30, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "bond", "content"),
+    [("mos2", 2.42, "S2"), ("ws2", 2.41, "S2"), ("mose2", 2.53, "Se2"), ("wse2", 2.53, "Se2"), ("mote2", 2.72, "Te2")],
+)
+def test_metals_have_six_and_chalcogens_three_bonds_of_the_known_length(name, bond, content, bonds):
+    structure = create_structure(name, size_angstrom=SIZE)
+    atoms = structure.atoms
+    _, length, count = bonds(atoms, 2.9)
+    metal = atoms.numbers > 40
+    metal &= atoms.numbers != 52
+    assert set(count[metal]) == {6} and set(count[~metal]) == {3}
+    assert length == pytest.approx(np.full(len(length), bond), abs=0.015)
+    columns = Counter(structure.columns().content.tolist())
+    assert columns[content] == metal.sum() == columns.total() / 2
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "columns"),
+    [
+        ("v_x", "V_S", {"S2": -3, "S": 3}),
+        ("v_x2", "V_S2", {"S2": -3}),
+        ("v_m", "V_Mo", {"Mo": -3}),
+        ("m_x", "Mo_S", {"S2": -3, "MoS": 3}),
+        ("m_x2", "Mo_S2", {"S2": -3, "Mo": 3}),
+        ("x2_m", "S2_Mo", {"Mo": -3, "S2": 3}),
+        ("metal_dopants", "V_Mo", {"Mo": -3, "V": 3}),
+        ("chalcogen_dopants", "O_S", {"S2": -3, "OS": 3}),
+    ],
+)
+def test_a_defect_changes_just_its_columns_and_stands_in_one_of_them(option, name, columns):
+    perfect = create_structure("mos2", size_angstrom=SIZE).columns()
+    structure = create_structure("mos2", size_angstrom=SIZE, seed=4, options={option: 3})
+    assert [d.name for d in structure.defects] == [name] * 3
+    after = structure.columns()
+    change = Counter(after.content.tolist())
+    change.subtract(Counter(perfect.content.tolist()))
+    assert {k: n for k, n in change.items() if n} == columns
+    for defect in structure.defects:
+        gap = np.hypot(*(perfect.positions_yx - defect.yx_angstrom).T)
+        assert gap.min() < 0.01
+
+
+def test_metal_on_a_chalcogen_site_stands_a_metal_bond_away(bonds):
+    atoms = create_structure("mos2", size_angstrom=SIZE, options={"m_x": 1}).atoms
+    pairs, length, _ = bonds(atoms, 3.0)
+    metals = (atoms.numbers[pairs] == 42).all(axis=1)
+    assert metals.sum() == 3
+    assert length[metals] == pytest.approx(np.full(3, 2.62), abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.6])
+def test_alloys_have_exactly_the_share_asked_for(share, elements_of):
+    structure = create_structure(
+        "mos2-w-alloy", size_angstrom=SIZE, options={"alloy_metal_share": share, "alloy_chalcogen_share": share}
+    )
+    count = elements_of(structure.atoms)
+    metals, chalcogens = count["Mo"] + count["W"], count["S"] + count["Se"]
+    assert chalcogens == 2 * metals
+    assert count["W"] == round(share * metals) and count["Se"] == round(share * chalcogens)
+    width = create_structure("mos2", size_angstrom=SIZE).size_angstrom[1]
+    assert structure.size_angstrom[1] / width == pytest.approx(1 + share * (3.288 / 3.160 - 1), rel=1e-6)
+
+
+def test_a_random_alloy_mixes_pairs_by_chance():
+    """A pair holds two of the same with the probability of independent sites."""
+    structure = create_structure("mos2-se-alloy", size_angstrom=(90, 90), options={"alloy_chalcogen_share": 0.5})
+    columns = Counter(structure.columns().content.tolist())
+    pairs = columns["S2"] + columns["SSe"] + columns["Se2"]
+    assert columns["SSe"] / pairs == pytest.approx(0.5, abs=4 * (0.25 / pairs) ** 0.5)
+
+
+@pytest.mark.parametrize("name", ["mos2-mirror-twin", "wse2-mirror-twin"])
+def test_twin_lines_keep_the_metals_six_bonds(name, bonds):
+    structure = create_structure(name, size_angstrom=(30, 15))
+    atoms = structure.atoms
+    assert structure.size_angstrom[0] >= 30
+    metal = np.isin(atoms.numbers, [42, 74])
+    pairs, length, _ = bonds(atoms, 2.9)
+    hetero = metal[pairs].sum(axis=1) == 1
+    count = np.bincount(pairs[hetero].ravel(), minlength=len(atoms))
+    across = round(structure.size_angstrom[1] / {"mos2-mirror-twin": 3.160, "wse2-mirror-twin": 3.282}[name])
+    assert set(count[metal]) == {6}
+    assert Counter(count[~metal].tolist())[4] == 3 * 2 * across
+    assert length[hetero].min() > 2.2 and length[hetero].max() < 2.8
+    far, between, _ = bonds(atoms, 3.0)
+    assert between[metal[far].all(axis=1)].min() > 2.3
+    assert between[~metal[far].any(axis=1)].min() > 2.7
+    assert sorted(d.name for d in structure.defects) == ["4|4E", "4|4P"]
+
+
+def test_the_grains_of_a_twin_are_mirror_images():
+    """The direction from a metal to its chalcogens turns round across a line."""
+    structure = create_structure("mos2-mirror-twin", size_angstrom=(60, 12))
+    height = structure.size_angstrom[0]
+    columns = structure.columns()
+    point = next(d.yx_angstrom[0] for d in structure.defects if d.name == "4|4P")
+    size = np.array(structure.size_angstrom)
+
+    def lean(y):
+        metals = columns.positions_yx[columns.content == "Mo"]
+        centre = metals[np.argmin(np.abs((metals[:, 0] - y + height / 2) % height - height / 2))]
+        gap = columns.positions_yx[columns.content == "S2"] - centre
+        gap -= size * np.round(gap / size)
+        return np.sum(np.sin(3 * np.arctan2(*gap[np.hypot(*gap.T) < 2.2].T)))
+
+    assert lean(point - height / 4) * lean(point + height / 4) < -4
