@@ -228,6 +228,7 @@ def summary(rows: list[dict[str, float]]) -> dict[str, float]:
         "error_90_angstrom": float(np.quantile(error, 0.9)) if len(error) else None,
         "false_per_patch": float(column["false"].mean()),
         "atoms_found": float(column["atoms"].sum() / column["columns"].sum()),
+        "positions_per_column": float(column["positions"].sum() / column["columns"].sum()),
         "atoms_found_by_defects": float(column["atoms_told"].sum() / column["columns"].sum()),
         "classes": by_class,
     }
@@ -339,7 +340,7 @@ def _coloured(analysis: Analysis) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tmd", help="the FCN: a name or a .safetensors file")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--train", action="store_true", help="train the classifier again")
     parser.add_argument("--patches", type=int, default=300, help="fast patches for each dose")
     parser.add_argument("--dry", action="store_true", help="print, write no result")
