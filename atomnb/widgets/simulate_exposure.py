@@ -16,7 +16,7 @@ class ExposurePanel(widgets.VBox):
 
     def __init__(self, state: SimulateState) -> None:
         self.state = state
-        self.dose = widgets.FloatLogSlider(min=1, max=5, step=0.1, readout_format=".3~s", continuous_update=False)
+        self.dose = widgets.FloatLogSlider(min=1, max=5, step=0.1, readout_format=".0f", continuous_update=False)
         self.dose.add_class("an-dose")
         linked(state, "dose", self.dose)
         self.frame = linked(state, "frame", widgets.Dropdown(options=[(f"{n} × {n} px", n) for n in FRAMES]))

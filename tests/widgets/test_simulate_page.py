@@ -1,0 +1,66 @@
+"""The page Simulate, without a browser: its panels follow the state, and the state follows its fields."""
+
+import pytest
+
+from atomnb.widgets.folder import DataFolder
+from atomnb.widgets.jobs import Jobs
+from atomnb.widgets.simulate import Simulate
+from atomnb.widgets.simulate_state import SimulateState
+
+
+@pytest.fixture
+def page(tmp_path):
+    state = SimulateState(folder=DataFolder(tmp_path), preview=Jobs(threaded=False), jobs=Jobs(threaded=False))
+    state.frame, state.size = 128, 22.0
+    made = Simulate(state)
+    state.render()
+    assert state.report is None, state.report
+    return made
+
+
+def test_the_page_shows_image_truth_and_diffraction(page):
+    assert page.canvas.view["height"] == 128
+    assert page.canvas.group_names == ["Mo", "S", "S2", "vacancy"]
+    titles = [shown["title"] for shown in page.views.pictures.pictures]
+    assert titles == ["Class map", "Diffraction"]
+    assert "Mo" in page.views.numbers.value
+
+
+def test_every_structure_can_be_chosen(page):
+    panel = page.structure
+    for _, family in panel.family.options:
+        panel.family.value = family
+        assert panel.kinds[page.state.structure].family == family
+        assert panel.kind.value == page.state.structure
+        assert len(panel.fold.rows.children) == len(panel.kinds[page.state.structure].settings)
+    assert page.error.report == {}, page.error.report
+
+
+def test_a_field_changes_the_structure(page):
+    page.structure.fields["v_m"].value = 3
+    assert page.state.options["v_m"] == 3
+    assert page.state.shown.request.structure == page.state.request.structure
+    page.structure.fields["v_m"].value = 0
+    assert "v_m" not in page.state.options
+
+
+def test_the_code_view_shows_what_makes_image_and_set(page):
+    page.views.view.value = "Code"
+    assert "make_exposures" in page.views.image_code.code
+    page.views.set.structures.value = 5
+    assert "range(0, 5)" in page.views.set_code.code
+
+
+def test_too_small_frames_are_pointed_out_before_the_set_is_built(page):
+    assert "Train needs" in page.views.set.note.value
+    page.state.frame = 256
+    assert page.views.set.note.value == ""
+
+
+def test_multislice_can_run_only_after_its_estimate(page):
+    page.microscope.engine.value = "multislice"
+    assert page.microscope.run.disabled
+    assert "former choices" in page.stale.value
+    assert "abf" in [name for _, name in page.microscope.detector.options]
+    page.microscope.engine.value = "fast"
+    assert page.stale.layout.display == "none"
