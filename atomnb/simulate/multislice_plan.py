@@ -27,6 +27,12 @@ EDGE = 2.5
 SCAN_MARGIN = 1.05
 """Probe positions are this much denser than the image's band limit asks for."""
 
+WAVE_COPIES = 5
+"""A wave that is being propagated or detected, its transform, and what is made of them, held at once; measured."""
+
+MOST_WAVES, MOST_PROBES = 16, 12
+"""Plane waves, and probe positions along each axis, done at once: more is no faster."""
+
 COMPLEX, REAL = 8, 4
 """Bytes of a number in single precision."""
 
@@ -157,12 +163,15 @@ def plan_multislice(cell_angstrom: tuple[float, float, float], optics: Optics, c
     n_slices = max(1, ceil(cell_angstrom[2] / config.slice_thickness))
     n_beams = _beams(extent, factors, optics) if prism else 0
     chunk = config.chunk_mb * 1e6
-    # waves being propagated: the array, its transform, the product with the transmission function
-    waves = int(np.clip(chunk // (3 * COMPLEX * prod(gpts)), 1, max(n_beams, 1)))
+    waves = int(np.clip(chunk // (WAVE_COPIES * COMPLEX * prod(gpts)), 1, min(MOST_WAVES, max(n_beams, 1))))
     block = _block(chunk, window, reduced, scan, n_beams)
-    batch = _reduction_bytes(block, window, reduced, scan, n_beams) if prism else 4 * COMPLEX * block**2 * prod(gpts)
+    batch = (
+        _reduction_bytes(block, window, reduced, scan, n_beams)
+        if prism
+        else WAVE_COPIES * COMPLEX * block**2 * prod(gpts)
+    )
     matrix = COMPLEX * n_beams * prod(reduced)
-    building = 3 * COMPLEX * waves * prod(gpts) if prism else 0
+    building = WAVE_COPIES * COMPLEX * waves * prod(gpts) if prism else 0
     potential = (n_slices * REAL + 6 * COMPLEX) * prod(gpts)
     memory = potential + matrix + max(batch, building)
     return Plan(extent, gpts, window, reduced, factors, n_beams, n_slices, scan, block, waves, int(memory))
@@ -262,8 +271,8 @@ def _beams(extent, factors, optics: Optics) -> int:
 
 def _block(chunk: float, window, reduced, scan, n_beams: int) -> int:
     """The largest square block of probe positions whose batch stays within `chunk` bytes."""
-    for block in range(16, 1, -1):
-        probes = 4 * COMPLEX * block**2 * prod(window)
+    for block in range(MOST_PROBES, 1, -1):
+        probes = WAVE_COPIES * COMPLEX * block**2 * prod(window)
         if (_reduction_bytes(block, window, reduced, scan, n_beams) if n_beams else probes) <= chunk:
             return block
     return 1
@@ -275,7 +284,7 @@ def _reduction_bytes(block: int, window, reduced, scan, n_beams: int) -> int:
     All windows of the block are cut out of the matrix together, multiplied, and each then cut to its own window.
     """
     cut = prod(min(r, w + ceil(block * r / s)) for r, w, s in zip(reduced, window, scan, strict=True))
-    return COMPLEX * (2 * n_beams * cut + block**2 * (cut + 4 * prod(window)))
+    return COMPLEX * (3 * n_beams * cut + block**2 * (2 * cut + WAVE_COPIES * prod(window)))
 
 
 def _one_of(argument: str, value, choices) -> None:
