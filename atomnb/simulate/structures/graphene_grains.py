@@ -19,6 +19,10 @@ BOUNDARIES = {"9.4": (4, 3), "13.2": (3, 2), "17.9": (5, 3), "21.8": (2, 1), "27
 """Angle between the grains in degrees -> lattice vector both share along the boundary."""
 
 
+OFF_GRID = 0.0137
+"""Å by which the box is shifted when its triangles are counted, so that none lies on its edge."""
+
+
 class Rings(NamedTuple):
     """Centres of the rings of a carbon sheet (N, 2) x, y Å, in a box (2,) that repeats."""
 
@@ -112,8 +116,8 @@ def _triangles(rings: Rings) -> Triangles:
     points, number = points[near], number[near]
     found = Delaunay(points)
     middles = points[found.simplices].mean(axis=1)
-    home = np.flatnonzero(((middles >= 0) & (middles < rings.lengths)).all(axis=1))
-    tree = cKDTree(middles[home], boxsize=rings.lengths)
+    home = np.flatnonzero(((middles >= -OFF_GRID) & (middles < rings.lengths - OFF_GRID)).all(axis=1))
+    tree = cKDTree(wrap(middles[home], rings.lengths), boxsize=rings.lengths)
     beside = found.neighbors[home]
     partner = tree.query(wrap(middles[beside.ravel()], rings.lengths))[1].reshape(-1, 3)
     pairs = np.column_stack([np.repeat(np.arange(len(home)), 3), partner.ravel()])
