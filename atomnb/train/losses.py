@@ -31,6 +31,19 @@ def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, weights: torc
     return (loss * weights).sum() / weights.sum().clamp(min=1)
 
 
+def focal_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, *, gamma: float = 2.0
+) -> torch.Tensor:
+    """Cross-entropy in which each pixel counts less, the surer the network is of it, by (1 - p)^γ.
+
+    For defects, which are rare: pixels of the perfect crystal soon weigh nothing. Lin et al. (2017), arXiv:1708.02002;
+    not a proper score, so the probabilities are no longer calibrated. Arguments as for `soft_cross_entropy`.
+    """
+    log_p = F.log_softmax(logits.float(), dim=1)
+    loss = -(labels * (1 - log_p.exp()) ** gamma * log_p).sum(dim=1)
+    return (loss * weights).sum() / weights.sum().clamp(min=1)
+
+
 def class_labels(heatmaps: torch.Tensor) -> torch.Tensor:
     """Soft labels (B, K + 1, H, W) that sum to 1, background first, from heat maps (B, K, H, W) of the classes."""
     total = heatmaps.sum(dim=1, keepdim=True)
