@@ -8,9 +8,12 @@ from atomnb.errors import AtomnbError
 from atomnb.simulate.ideal import IdealImage
 
 SPOT_SHARE = 0.05
-"""Spots weaker than this share of the strongest (in amplitude) are no part of the lattice."""
+"""Spots weaker than this share of the strongest (in amplitude) are not shown."""
 
 MOST_SPOTS = 80
+
+RARE = 0.1
+"""Columns with a smaller share than this are defects of the lattice, not part of it."""
 
 
 def log_power(image: np.ndarray, *, pixel_size: float, reach: float) -> tuple[np.ndarray, float]:
@@ -49,23 +52,34 @@ def lattice_spots(ideal: IdealImage, *, reach: float, rotation_rad: float = 0.0)
     Parameters
     ----------
     ideal : IdealImage
-        Its noise-free cell repeats, so that its spectrum is exact.
+        Its columns say where spots can be, its spectrum which of them the microscope lets through.
     reach : float
         Highest frequency, 1/Å.
     rotation_rad : float
         Angle of the scan against the sample.
     """
-    from scipy.ndimage import maximum_filter
-
-    amplitude = np.abs(np.fft.fft2(ideal.image - ideal.image.mean()))
-    ky, kx = (
-        np.fft.fftfreq(n, 1 / n) / length for n, length in zip(ideal.image.shape, ideal.size_angstrom, strict=True)
+    ky, kx = (np.arange(-int(reach * length), int(reach * length) + 1) / length for length in ideal.size_angstrom)
+    rows, columns = (
+        np.exp(-2j * np.pi * np.outer(k, x)) for k, x in zip((ky, kx), ideal.columns.positions_yx.T, strict=True)
     )
-    within = np.hypot(ky[:, None], kx) <= reach
-    strongest = float(amplitude[within].max())
-    lone = amplitude == maximum_filter(amplitude, 3, mode="wrap")
-    y, x = np.nonzero(within & lone & (amplitude > SPOT_SHARE * strongest))
-    order = np.argsort(-amplitude[y, x], kind="stable")[:MOST_SPOTS]
+    lattice = np.abs(rows @ (_usual_brightness(ideal)[:, None] * columns.T))
+    spectrum = np.abs(np.fft.fft2(ideal.image))
+    seen = spectrum[np.ix_(*(np.round(k * n).astype(int) for k, n in zip((ky, kx), ideal.size_angstrom, strict=True)))]
+    wanted = (np.hypot(ky[:, None], kx) <= reach) & (ky[:, None] ** 2 + kx**2 > 0)
+    wanted &= lattice > SPOT_SHARE * lattice[wanted].max()
+    y, x = np.nonzero(wanted & (seen > SPOT_SHARE * seen[wanted].max(initial=0)))
+    order = np.argsort(-seen[y, x], kind="stable")[:MOST_SPOTS]
     found = np.stack([ky[y[order]], kx[x[order]]], axis=1)
     c, s = np.cos(rotation_rad), np.sin(rotation_rad)
     return found @ np.array([[c, -s], [s, c]])
+
+
+def _usual_brightness(ideal: IdealImage) -> np.ndarray:
+    """Brightness (N,) of the columns above the image's least; 0 for rare ones, so that defects make no spots."""
+    species = np.asarray(ideal.columns.species, str)
+    step = np.array(ideal.size_angstrom) / ideal.image.shape
+    at = np.round(ideal.columns.positions_yx / step).astype(int) % ideal.image.shape
+    value = np.abs(ideal.image[tuple(at.T)] - (ideal.image.max() if ideal.dark else ideal.image.min()))
+    _, index, counts = np.unique(species, return_inverse=True, return_counts=True)
+    means = np.bincount(index, value) / counts
+    return np.where(counts < RARE * len(species), 0.0, means)[index]

@@ -41,6 +41,14 @@ def test_the_strongest_spots_of_graphene_form_its_hexagon(graphene):
     np.testing.assert_allclose(np.diff(angles), np.pi / 3, atol=0.02)
 
 
+def test_bright_impurities_make_no_spots():
+    structure = create_structure("graphene-si", size_angstrom=(50, 50))
+    image = convolution_image(structure, optics=Optics(energy_ev=60e3, semiangle_mrad=32), pixel_size=0.1)
+    spots = lattice_spots(ideal_image(image, structure, pixel_size=0.1, scheme=SCHEMES["columns"]), reach=0.55)
+    assert len(spots) == 6
+    np.testing.assert_allclose(np.hypot(*spots.T), 1 / GRAPHENE_SPACING, rtol=0.01)
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.4, 2.0])
 def test_an_exposure_shows_power_at_the_spots_of_its_lattice(graphene, angle):
     still = {name: (0.0, 0.0) for name in ("row_jitter_px", "drift_px", "flyback_px", "afterglow", "readout_noise")}
