@@ -70,11 +70,12 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
         columns_only[stm] = stm_tip.see_through_tip(columns_only[stm], tip)
     moved = noise.shift_rows(expected, optics.row_shift)
     exposed = _exposed(rng, moved, optics)
-    images = _detect(rng, exposed, optics, config, generator)
-    if len(stm):
+    images = _counted(exposed, optics, generator)
+    if len(stm):  # before the detector bends the contrast, after which a height in counts means nothing
         peak = (optics.counts / (2 * torch.pi * sigma**2))[stm]
         height = stm_tip.typical_height(columns_only[stm], scaled[stm], spacing[stm], otherwise=peak)
         images[stm] = stm_tip.add_stm_artifacts(images[stm], height, tip, generator)
+    images = _detected(rng, images, config, generator)
     truth = scaled.clone()
     truth[..., 1] += _shift_at(optics.row_shift, scaled[..., 0], sigma)
     visible = _visible(noise.shift_rows(columns_only, optics.row_shift), moved, exposed, truth, amplitude, spacing)
@@ -178,9 +179,16 @@ def _exposed(rng, expected: torch.Tensor, optics: Optics) -> torch.Tensor:
     return torch.where(optics.inverted[:, None, None] > 0, ceiling - expected, expected)
 
 
-def _detect(rng, exposed: torch.Tensor, optics: Optics, config: SceneConfig, generator) -> torch.Tensor:
-    """Measured counts, turned so that atoms are bright, and what the detector and the software made of them."""
-    n, device = len(exposed), exposed.device
+def _counted(exposed: torch.Tensor, optics: Optics, generator) -> torch.Tensor:
+    """Counts as measured, turned so that atoms are bright, with the detector's afterglow."""
+    images = noise.shot_noise(exposed, generator)
+    images = torch.where(optics.inverted[:, None, None] > 0, -images, images)
+    return noise.dwell_tail(images, optics.dwell_decay)
+
+
+def _detected(rng, images: torch.Tensor, config: SceneConfig, generator) -> torch.Tensor:
+    """What the detector's electronics and the software made of the counts."""
+    n, device = len(images), images.device
 
     def draw(low, high):
         return torch.tensor(rng.uniform(low, high, n), dtype=torch.float32, device=device)
@@ -188,9 +196,6 @@ def _detect(rng, exposed: torch.Tensor, optics: Optics, config: SceneConfig, gen
     def chosen(probability):
         return torch.tensor(rng.random(n) < probability, device=device)[:, None, None]
 
-    images = noise.shot_noise(exposed, generator)
-    images = torch.where(optics.inverted[:, None, None] > 0, -images, images)
-    images = noise.dwell_tail(images, optics.dwell_decay)
     spread = images.std(dim=(1, 2), keepdim=True)
     white = torch.randn(images.shape, generator=generator, device=device)
     images = images + white * spread * (draw(0, 0.5)[:, None, None] * chosen(0.25))

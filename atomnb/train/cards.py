@@ -16,7 +16,7 @@ WORKING = {"pixel_size": 0.22, "spacing_px": [6.0, 8.2], "spacing_range_px": [4.
 SUMMARY = {
     "universal": "Atomic columns of any lattice, STEM or STM: one class, no element.",
     "graphene-si": "Graphene with silicon: carbon and silicon atoms, told from contamination.",
-    "tmd": "MoS2, WS2, MoSe2, WSe2 monolayers: metal, chalcogen pairs, single chalcogens, empty sites.",
+    "tmd": "MoS2, WS2, WSe2 monolayers: metal, chalcogen pairs, single chalcogens, empty sites.",
     "perovskite": "Perovskites along [001]: A columns, B columns, and oxygen where it shows.",
     "dumbbell": "Si, Ge, III–V and II–VI crystals along [110]: columns of dumbbells, heavier and lighter in compounds.",
 }
@@ -26,7 +26,8 @@ NOT_FOR = {
     "no maximum of their own; phase-contrast HRTEM; diffraction patterns. Single atoms on a rough support are found "
     "with many misses and false alarms: check them by eye.",
     "graphene-si": "Other lattices; other dopants, which it calls silicon when they are brighter than carbon.",
-    "tmd": "Tellurides, bilayers, other polytypes than 1H; telling the metals or the chalcogens apart.",
+    "tmd": "MoSe2 and tellurides, whose chalcogen pairs are brighter than the metal (the names are swapped); bilayers; "
+    "other polytypes than 1H; telling the metals or the chalcogens apart.",
     "perovskite": "Other zone axes than [001]; materials whose A and B columns are equally bright.",
     "dumbbell": "Other zone axes than [110]; dumbbells that are not resolved; GaAs at low dose, whose columns are "
     "too alike to tell the polarity.",
