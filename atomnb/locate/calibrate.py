@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +30,12 @@ def fit_calibration(net, config: SceneConfig, *, batches: int = 24, seed: int = 
     batches : how many batches of 16 scenes
     """
     stream = stream_batches([(0, replace(config))], batch_size=16, seed=seed, workers=0)
-    pairs = [pair for _ in range(batches) for pair in judged_peaks(net, next(stream))]
+    return fit_calibration_on(net, [next(stream) for _ in range(batches)])
+
+
+def fit_calibration_on(net, batches: Sequence[Batch]) -> tuple[float, float]:
+    """The same, from labelled batches at hand."""
+    pairs = [pair for batch in batches for pair in judged_peaks(net, batch)]
     mass, true = (np.concatenate(part) for part in zip(*pairs, strict=True))
     inside = np.clip(mass, 1e-6, 1 - 1e-6)
     logit = np.log(inside / (1 - inside))

@@ -18,6 +18,7 @@ from atomnb import __version__
 from atomnb.data.atoms import AtomTable, concat_atoms
 from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
+from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
 from atomnb.locate.detect import detect_atoms, name_atoms
 from atomnb.locate.peaks import Peaks
@@ -165,8 +166,11 @@ def _analyze_frame(
     pixels, micrograph: Micrograph, model: Model, options: Options, *, zoom: Zoom | None, frame: int, progress
 ) -> _Frame:
     dark = options.contrast == "dark" or (options.contrast == "auto" and is_dark(pixels, micrograph.metadata))
-    bright = -pixels if dark else pixels
-    zoom = zoom or find_zoom(bright, model, pixel_size=micrograph.pixel_size, progress=_scaled(progress, 0.0, 0.05))
+    surface = micrograph.metadata.get("technique") == "STM"
+    bright = -pixels if dark else level_plane(pixels) if surface else pixels
+    zoom = zoom or find_zoom(
+        bright, model, pixel_size=micrograph.pixel_size, surface=surface, progress=_scaled(progress, 0.0, 0.05)
+    )
     searching = _scaled(progress, 0.05, 0.6)
     probability, peaks, empty = detect_atoms(bright, model, zoom, threshold=options.threshold, progress=searching)
     positions = to_input(peaks.positions_yx, bright.shape, probability.shape[1:])

@@ -29,6 +29,9 @@ SPACING_PER_PERIOD = (0.45, 0.67, 0.95)
 SPACINGS_ANGSTROM = (1.45, 2.0, 2.8)
 """Å; tried when there is a pixel size but no Bragg peak."""
 
+SURFACE_SPACINGS_ANGSTROM = (2.8, 4.0, 6.0, 8.0, 11.0)
+"""Å; the same for surfaces, where reconstructions and molecules are farther apart than atoms."""
+
 SPACINGS_PX = (7.0, 11.0, 17.0, 27.0, 42.0)
 """px; tried when there is neither."""
 
@@ -71,12 +74,14 @@ def find_zoom(
     model: Model,
     *,
     pixel_size: float | None = None,
+    surface: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Zoom:
     """The best zoom for `image` (H, W; atoms bright) and what the user should know.
 
     A finer zoom wins when it finds more atoms without losing much certainty; among equals the most certain wins,
-    which is where the network sees most of the lattice at once.
+    which is where the network sees most of the lattice at once. `surface` (STM) tries the distances of reconstructions
+    and molecules.
     """
     if progress:
         progress(0.0, "looking for the lattice")
@@ -87,7 +92,7 @@ def find_zoom(
     for centre in _places(image, period):
         if progress:
             progress(0.5, "trying magnifications")
-        zooms = _candidates(period, trusted, working)
+        zooms = _candidates(period, trusted, working, SURFACE_SPACINGS_ANGSTROM if surface else SPACINGS_ANGSTROM)
         best = _best_trial(image, model, zooms, centre, period, calibrated=trusted is not None)
         if best is not None:
             return Zoom(best.zoom, True, messages)
@@ -126,11 +131,13 @@ def _scale_messages(period: float | None, pixel_size: float | None) -> list[str]
     return []
 
 
-def _candidates(period: float | None, pixel_size: float | None, working: Mapping[str, Any]) -> list[float]:
+def _candidates(
+    period: float | None, pixel_size: float | None, working: Mapping[str, Any], angstroms: tuple[float, ...]
+) -> list[float]:
     if period is not None:
         spacings = [period * r for r in SPACING_PER_PERIOD]
     elif pixel_size is not None:
-        spacings = [s / pixel_size for s in SPACINGS_ANGSTROM]
+        spacings = [s / pixel_size for s in angstroms]
     else:
         spacings = list(SPACINGS_PX)
     return sorted({min(MAX_ZOOM, working["spacing_px"][0] / s) for s in spacings})

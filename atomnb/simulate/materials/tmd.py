@@ -74,7 +74,7 @@ def _flake(rng, extent, spacing) -> lattice.Sites:
 
 
 def _metals(rng, n: int) -> np.ndarray:
-    """Brightness of the metal on each site, in chalcogen pairs: one element, with impurities of the other, or an alloy."""
+    """Brightness of the metal on each site, in chalcogen pairs: one element, with impurities, or an alloy."""
     main = np.exp(rng.uniform(*np.log(METAL_OVER_PAIR)))
     factor = rng.uniform(*OTHER_METAL)
     other = main * factor if main * factor < 1.3 * METAL_OVER_PAIR[1] else main / factor
