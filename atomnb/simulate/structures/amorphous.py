@@ -34,7 +34,7 @@ SHARE = Option("crystal_share", 0.5, "share of the height that stays crystal", l
 
 
 def build(element: str, size_angstrom: tuple[float, float], rng: np.random.Generator, options: dict) -> Draft:
-    """Quenched from the melt; takes about 5 ms per step and 1000 atoms."""
+    """Quenched from the melt; takes about 10 ms per step and 1000 atoms."""
     atoms = _slab(element, size_angstrom, options)
     atoms.set_cell(atoms.cell * LOOSER ** (1 / 3), scale_atoms=True)
     atoms.positions = quenched(atoms, element, np.ones(len(atoms), bool), rng, options["steps"])

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 EXACT = 1e-4
 """Cosine between two edges below which they count as perpendicular."""
 
+MOST_ATOMS = 2_000_000
+"""Crystals with more atoms are refused before memory runs out."""
+
 THICKNESS = Option("thickness_angstrom", 40.0, "thickness along the beam, Å", low=1.0, high=2000.0)
 
 
@@ -158,4 +161,15 @@ def repeats_for(cell_lengths: np.ndarray, size_angstrom: tuple[float, float], th
 def cut(atoms: Atoms, zone_axis, *, size_angstrom: tuple[float, float], thickness: float, up=None) -> Atoms:
     """A crystal with the zone axis along the beam, repeated to the size (y, x) and thickness, periodic in x, y, z."""
     box = turned(atoms, orthogonal_cell(atoms.cell, zone_axis, up=up))
-    return box.repeat(repeats_for(box.cell.lengths(), size_angstrom, thickness))
+    return repeated(box, size_angstrom, thickness)
+
+
+def repeated(box: Atoms, size_angstrom: tuple[float, float], thickness: float) -> Atoms:
+    """A box repeated to the size (y, x) and thickness, unless that would be too many atoms."""
+    repeats = repeats_for(box.cell.lengths(), size_angstrom, thickness)
+    n = len(box) * math.prod(repeats)
+    if n > MOST_ATOMS:
+        raise StructureError(
+            f"this would be {n:,} atoms, of {MOST_ATOMS:,} at most: ask for a smaller size or thickness."
+        )
+    return box.repeat(repeats)

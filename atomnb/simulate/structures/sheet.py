@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VACUUM = 4.0
 """Empty space (Å) above and below the sheet."""
 
-BOND_LENGTHS = {"CC": 1.42, "BN": 1.446, "CSi": 1.80, "SiSi": 2.30, "BC": 1.50, "CN": 1.40, "BB": 1.66, "NN": 1.42}
+BOND_LENGTHS = {"CC": 1.42, "BN": 1.446, "CSi": 1.80, "SiSi": 2.30, "BC": 1.50, "CN": 1.40}
 """Natural lengths, Å, by the two elements in alphabetical order."""
 
 BOND_STRENGTHS = {"CC": 30.0, "BN": 25.0, "CSi": 15.0, "SiSi": 8.0}

@@ -10,7 +10,7 @@ import numpy as np
 
 from atomnb._require import require
 from atomnb.simulate.structures.base import SHEET_THICKNESS, Structure, StructureError, check_no_overlap, put_inside
-from atomnb.simulate.structures.crystal import orthogonal_cell, repeats_for, turned
+from atomnb.simulate.structures.crystal import orthogonal_cell, repeated, turned
 from atomnb.simulate.structures.registry import checked_size, versions
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 MARGIN = 4.0
 """Empty space (Å) put around a cluster that has no cell."""
-
-MOST_ATOMS = 2_000_000
-"""Structures with more atoms are refused before memory runs out."""
 
 CRYSTAL_FILES = (".cif", ".vasp", ".poscar", ".res", ".cssr")
 """Endings of files that describe crystals: without a cell they are damaged."""
@@ -79,7 +76,7 @@ def read_structure(
     }
     if atoms.cell.rank == 3:
         box, provenance["cell_strain"] = _crystal(
-            atoms, zone_axis, thickness_angstrom, size, max_length_angstrom, max_strain, path.name
+            atoms, zone_axis, thickness_angstrom, size, max_length_angstrom, max_strain
         )
         box = _occupied(box, atoms.info.get("occupancy", {}), np.random.default_rng(seed))
     else:
@@ -128,17 +125,13 @@ def _no_cell(path: Path) -> str:
     )
 
 
-def _crystal(atoms, zone_axis, thickness, size, max_length, max_strain, name) -> tuple[Atoms, float]:
+def _crystal(atoms, zone_axis, thickness, size, max_length, max_strain) -> tuple[Atoms, float]:
     """The crystal in its box, repeated, and the largest cosine that was forced to 0."""
     atoms.pbc = True
     found = orthogonal_cell(atoms.cell, zone_axis, max_length=max_length, max_strain=max_strain)
     box = turned(atoms, found)
-    repeats = repeats_for(box.cell.lengths(), size, thickness or box.cell.lengths()[2])
-    n = len(box) * int(np.prod(repeats))
-    if n > MOST_ATOMS:
-        raise StructureError(f"{name}: this would be {n:,} atoms; ask for a smaller size or thickness.")
     _gather(box)
-    return box.repeat(repeats), found.strain
+    return repeated(box, size, thickness or box.cell.lengths()[2]), found.strain
 
 
 def _gather(box: Atoms) -> None:

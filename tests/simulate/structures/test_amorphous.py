@@ -45,6 +45,7 @@ def test_the_crystal_has_the_energy_of_four_bonds_without_strain():
     assert np.abs(gradient).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_the_glass_is_four_fold_at_its_density(glass, bonds):
     _, length, count = bonds(glass.atoms, 2.85)
     assert count.mean() == pytest.approx(4, abs=0.15)
@@ -54,6 +55,7 @@ def test_the_glass_is_four_fold_at_its_density(glass, bonds):
     assert len(glass.atoms) / glass.atoms.get_volume() == pytest.approx(8 / 5.431**3 / 1.018, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_glass_has_no_lattice(glass):
     crystal = create_structure("si-110", size_angstrom=(15, 14), options={"thickness_angstrom": 11.0})
     measured = [order(s.atoms.positions[:, :2], s.atoms.cell.lengths()[:2]) for s in (crystal, glass)]
@@ -61,6 +63,7 @@ def test_the_glass_has_no_lattice(glass):
     assert measured[1] < 0.2
 
 
+@pytest.mark.slow
 def test_the_front_keeps_the_crystal_below_and_melts_above(bonds):
     structure = create_structure(
         "si-crystal-amorphous", size_angstrom=(30, 14), seed=2, options={"thickness_angstrom": 11.0, "steps": 120}

@@ -155,6 +155,7 @@ def test_a_tilt_boundary_is_made_of_pentagons_and_heptagons(angle, bonds, ring_s
     assert (named["5"], named["7"]) == (rings[5], rings[7])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", ["13.2", "21.8", "32.2"])
 def test_the_grains_are_turned_against_each_other_by_the_angle(angle, bonds):
     structure = create_structure("graphene-grain-boundary", size_angstrom=(28, 90), options={"angle_degrees": angle})

@@ -9,8 +9,7 @@ from atomnb.simulate.structures import STRUCTURES, StructureError, create_struct
 
 pytest.importorskip("ase")
 
-SLOW = {name: {"steps": 100} for name in ("si-amorphous", "ge-amorphous", "si-crystal-amorphous")}
-QUICK = [name for name in STRUCTURES if name not in SLOW]
+QUICK = [name for name, kind in STRUCTURES.items() if kind.family != "amorphous"]
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -81,6 +80,7 @@ def test_kinds_tell_their_options():
         ("srtio3-001", {"a_dopant": "Lanthanum"}, (20, 20), "element"),
         ("gaas-110", {"flip_polarity": "yes"}, (20, 20), "type bool"),
         ("nanoparticle", {"diameter_angstrom": 60.0}, (20, 20), "does not fit"),
+        ("srtio3-001", {"thickness_angstrom": 900.0}, (900, 900), "smaller size or thickness"),
         ("graphene", None, (0, 20), "between 0"),
         ("graphene", None, 20, r"\(height, width\)"),
         ("graphene", None, (20, 1e9), "2000"),
