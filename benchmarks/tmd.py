@@ -1,7 +1,8 @@
 """Single chalcogen vacancies in MoS2 and WSe2: multislice images of the bank, at three doses.
 
 A column with one chalcogen where the others hold two counts as found when an atom of the species "single chalcogen"
-lies within 0.3 bonds. Electrons per column are all detected ones over the number of columns.
+lies within 0.3 bonds. Electrons per column are all detected ones over the number of columns. MoSe2 is outside the
+model's range (its card says so) and shown to warn: its metal is the fainter column, so the names come out swapped.
 
     python benchmarks/tmd.py
 """
@@ -22,6 +23,9 @@ BANK = ROOT / "benchmarks" / "multislice_bank"
 DOSES = (1000, 300, 100)
 MARGIN_ANGSTROM = 1.5
 SEEDS = range(5)
+GROUPS = {"MoS2 and WSe2": ("mos2", "wse2"), "WS2": ("ws2",), "MoSe2 (out of range)": ("mose2",)}
+"""Lines of the table."""
+
 KINDS = {"metal": ("Mo", "W"), "chalcogen pair": ("S2", "Se2"), "single chalcogen": ("S", "Se")}
 """Species of the model, and the column contents they stand for."""
 
@@ -82,19 +86,20 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = [judged(path, counts, options.model, SEEDS) for counts in DOSES for path in fields()]
+    for row in rows:
+        recall, precision = summary([row], "single chalcogen")
+        print(f"{row['counts']:5d} {row['field']:<10} single chalcogen: recall {recall:.3f} precision {precision:.3f}")
     lines = []
-    for counts in DOSES:
-        mine = [r for r in rows if r["counts"] == counts]
-        for row in mine:
-            recall, precision = summary([row], "single chalcogen")
-            print(f"{counts:5d} {row['field']:<10} single chalcogen: recall {recall:.3f} precision {precision:.3f}")
-        recall, precision = summary(mine, "single chalcogen")
-        share = sum(r["species right"] for r in mine) / sum(r["columns"] for r in mine)
-        lines.append([f"{counts} electrons per column", f"{recall:.3f}", f"{precision:.3f}", f"{share:.4f}"])
-        print(lines[-1])
+    for group, names in GROUPS.items():
+        for counts in DOSES:
+            mine = [r for r in rows if r["counts"] == counts and r["field"].split("-")[0] in names]
+            recall, precision = summary(mine, "single chalcogen")
+            share = sum(r["species right"] for r in mine) / max(sum(r["columns"] for r in mine), 1)
+            lines.append([f"{group}, {counts} electrons", f"{recall:.3f}", f"{precision:.3f}", f"{share:.4f}"])
+            print(lines[-1])
     table = {
         "columns": [
-            "TMD model, multislice MoS2 and WSe2",
+            "TMD model on multislice, electrons per column",
             "vacancy recall",
             "vacancy precision",
             "columns named right",
