@@ -39,7 +39,7 @@ from atomnb.train.cam import CLASSES, PIXEL_SIZE, sample_patch, train_classifier
 # %% [markdown]
 # ## 1. One label for each image
 #
-# The material is a sheet of MoS2, WS2, MoSe2 or WSe2. In a patch of 12.8 Å there is one defect or none. The classes:
+# The material is a sheet of MoS2, WS2 or WSe2. In a patch of 12.8 Å there is one defect or none. The classes:
 #
 # - `V_X`: one chalcogen of a pair is missing; `V_X2`: both; `V_M`: a metal atom is missing
 # - `M_X2`: a metal atom in place of a chalcogen pair
@@ -151,7 +151,7 @@ plt.show()
 
 # %%
 pairs = [
-    match_positions(a.atoms.positions_yx, patch.positions_yx, tolerance=0.3 * 1.87 / PIXEL_SIZE)
+    match_positions(a.atoms.positions_yx, patch.positions_yx, tolerance=0.3 * 1.85 / PIXEL_SIZE)
     for a, patch in zip(found, patches, strict=True)
 ]
 error_fcn = PIXEL_SIZE * np.concatenate([np.hypot(*pair.residuals_yx.T) for pair in pairs])

@@ -13,7 +13,7 @@ from atomnb.errors import AtomnbError
 from atomnb.nets.cam import CamClassifier, create_classifier
 from atomnb.simulate import lattice
 from atomnb.simulate.batch import Batch
-from atomnb.simulate.materials.tmd import CHALCOGENS, METALS
+from atomnb.simulate.materials.tmd import OTHER_METAL, SINGLE_OVER_PAIR
 from atomnb.simulate.scene import render_scene
 from atomnb.train.loop import TrainConfig, Trained, fit
 from atomnb.train.patches import mirrored
@@ -31,7 +31,7 @@ SMALL_SIZE = 24
 """Side, px, of the patches in the first part of the training: seven times cheaper, and most of each is the defect.
 Global average pooling takes any size."""
 
-SMALL_SHARE = 0.75
+SMALL_SHARE = 0.8
 """Share of the steps that use them."""
 
 PIXEL_SIZE = 0.2
@@ -43,8 +43,22 @@ BORDER = 2.0
 ELECTRONS_PER_COLUMN = (200.0, 20000.0)
 """Range of the doses in training."""
 
-LATTICE_CONSTANT = {"S": 3.16, "Se": 3.29}
-"""Å; W and Mo differ by less than 0.3 %."""
+
+class Sheet(NamedTuple):
+    """A dichalcogenide of the 1H form.
+
+    lattice_constant : Å
+    metal_over_pair : brightness of a metal column over that of two chalcogens, as multislice gives it
+    heavy : whether the metal is W, so that the other one, Mo, is the fainter
+    """
+
+    lattice_constant: float
+    metal_over_pair: float
+    heavy: bool
+
+
+SHEETS = {"MoS2": Sheet(3.16, 1.9, False), "WS2": Sheet(3.15, 3.9, True), "WSe2": Sheet(3.28, 1.27, True)}
+"""MoSe2 is left out: it mirrors MoS2, so that its sites could not be told apart."""
 
 
 class Patch(NamedTuple):
@@ -65,7 +79,7 @@ class Patch(NamedTuple):
 
 
 def sample_patch(label: int, *, rng: np.random.Generator, electrons_per_column: float, size: int = SIZE) -> Patch:
-    """A patch of MoS2, WS2, MoSe2 or WSe2, turned and shifted at random, with one defect of the class or none.
+    """A patch of MoS2, WS2 or WSe2, turned and shifted at random, with one defect of the class or none.
 
     Raises
     ------
@@ -75,10 +89,13 @@ def sample_patch(label: int, *, rng: np.random.Generator, electrons_per_column: 
     if not 0 <= label < len(CLASSES):
         raise AtomnbError(f"label must be an index into {', '.join(CLASSES)}, got {label!r}.")
     name, half = CLASSES[label], size * PIXEL_SIZE / 2
-    chalcogen = rng.choice(list(CHALCOGENS))
-    bond = LATTICE_CONSTANT[chalcogen] / 3**0.5
-    sheet = lattice.MOTIFS["honeycomb-2"]
-    sites = lattice.lay_out(sheet, 2 * half + 2 * BORDER, spacing=bond, angle=rng.uniform(0, 2 * np.pi))
+    sheet = SHEETS[rng.choice(list(SHEETS))]
+    sites = lattice.lay_out(
+        lattice.MOTIFS["honeycomb-2"],
+        2 * half + 2 * BORDER,
+        spacing=sheet.lattice_constant / 3**0.5,
+        angle=rng.uniform(0, 2 * np.pi),
+    )
     species = np.where(sites.species == 0, "metal", "pair").astype("U12")
     site = "metal" if name in ON_METAL or (name == "none" and rng.random() < 0.5) else "pair"
     of_kind = np.flatnonzero(species == site)
@@ -86,10 +103,10 @@ def sample_patch(label: int, *, rng: np.random.Generator, electrons_per_column: 
     points = sites.positions_yx - sites.positions_yx[chosen] + rng.uniform(BORDER - half, half - BORDER, 2)
     if name != "none":
         species[chosen] = name
-    power, (metal, other) = rng.uniform(1.5, 2.0), rng.permutation(list(METALS.values()))
-    pair = 2.0 * CHALCOGENS[chalcogen] ** power
-    strength = {"metal": metal**power, "pair": pair, "V_X": pair / 2, "V_X2": 0.0, "V_M": 0.0}
-    strength |= {"M_X2": metal**power, "substitution": other**power}
+    metal = sheet.metal_over_pair * rng.uniform(0.92, 1.08)
+    factor = rng.uniform(*OTHER_METAL)
+    strength = {"metal": metal, "pair": 1.0, "V_X": rng.uniform(*SINGLE_OVER_PAIR), "V_X2": 0.0, "V_M": 0.0}
+    strength |= {"M_X2": metal, "substitution": metal / factor if sheet.heavy else metal * factor}
     points = points + rng.normal(0, 0.05, points.shape) + (size - 1) / 2 * PIXEL_SIZE
     scene = render_scene(
         points,

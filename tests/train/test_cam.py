@@ -61,7 +61,7 @@ def test_a_perfect_sheet_has_no_defect():
     assert set(one.species) == {"metal", "pair"}
 
 
-@pytest.mark.parametrize(("name", "site", "ratio"), [("V_X", "pair", (0.4, 0.95)), ("V_X2", "pair", (0, 0.75))])
+@pytest.mark.parametrize(("name", "site", "ratio"), [("V_X", "pair", (0.3, 0.95)), ("V_X2", "pair", (0, 0.75))])
 def test_missing_atoms_darken_their_column(name, site, ratio):
     """Half of the pair's scattering, or none, on top of the background and the tails of the neighbours."""
     for seed in range(5):
