@@ -1,4 +1,7 @@
-"""The recipes of the shipped models, as one command: `python -m atomnb.train universal`."""
+"""The recipes of the shipped models, as one command: `python -m atomnb.train universal`.
+
+On several GPUs: `torchrun --standalone --nproc-per-node 4 -m atomnb.train universal`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 import torch
 
 from atomnb.nets.registry import create_net
+from atomnb.train.distributed import join_processes, leave_processes
 from atomnb.train.loop import TrainConfig, fit
 from atomnb.train.patches import stream_batches
 from atomnb.train.recipes import RECIPES, recipe
@@ -27,8 +31,13 @@ def main() -> None:
     chosen = recipe(options.model)
     config = TrainConfig(steps=options.steps or chosen.steps)
 
+    processes = join_processes(options.device)
+    share = (processes.rank, processes.world)
+
     def batches(start: int):
-        return stream_batches(chosen.curriculum, batch_size=config.batch_size, seed=config.seed, start=start)
+        return stream_batches(
+            chosen.curriculum, batch_size=config.batch_size, seed=config.seed, start=start, share=share
+        )
 
     def report(record: dict) -> None:
         print(
@@ -40,7 +49,8 @@ def main() -> None:
 
     net = create_net(chosen.net, {"n_classes": len(chosen.classes)})
     run_dir = options.run or Path("runs") / options.model
-    fit(net, batches, config=config, run_dir=run_dir, device=options.device, on_log=report)
+    fit(net, batches, config=config, run_dir=run_dir, recipe=options.model, processes=processes, on_log=report)
+    leave_processes()
 
 
 if __name__ == "__main__":
