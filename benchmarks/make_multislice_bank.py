@@ -56,7 +56,7 @@ class Field:
     haadf: tuple[float, float] = (60.0, 150.0)
     phonons: int = 4
     pixel_size: float = 0.15
-    slice_thickness: float = 2.2
+    slice_thickness: float | None = None
     interpolation: int = 3
 
 
@@ -86,7 +86,7 @@ FIELDS: dict[str, Field] = {
     "pbtio3-1": Field("pbtio3-001", 1, thick(40.0), detectors=BOTH, **BULK),
     "pbtio3-2": Field("pbtio3-001", 2, thick(60.0), detectors=BOTH, **BULK),
     "si110-1": Field("si-110", 1, thick(40.0), detectors=BOTH, **BULK),
-    "si110-2": Field("si-110", 2, thick(60.0), **BULK),
+    "si110-2": Field("si-110", 2, thick(60.0), **(BULK | {"slice_thickness": 1.93})),
     "gaas110-1": Field("gaas-110", 1, thick(40.0), detectors=BOTH, **BULK),
     "gaas110-2": Field("gaas-110", 2, thick(60.0), **BULK),
     "hbn-1": Field("hbn", 1, **SHEET),

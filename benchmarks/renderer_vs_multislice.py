@@ -30,6 +30,9 @@ from scipy.spatial import cKDTree
 
 TARGET = 0.05
 PROFILE_BINS = 12
+SHEET = 5.0
+"""Å along the beam up to which a specimen is a sheet."""
+
 TIMED = ("graphene-si-1", "mos2-1")
 REPEATS = 5
 
@@ -53,12 +56,12 @@ def convolution(held, detector: str, *, moved: bool) -> np.ndarray:
     """The convolution model's image (H, W): dark-field cross-sections; for ABF of all that leaves the aperture."""
     from atomnb.simulate.optics import detector_angles
     from atomnb.simulate.probe import probe_transfer, render_convolution
-    from atomnb.simulate.probe_scattering import apparent_width, scattering_strength
+    from atomnb.simulate.probe_scattering import apparent_width
 
     optics, config = settings_of(held)
     outside = (1.05 * optics.semiangle_mrad, 180.0)
     angles = outside if detector == "abf" else detector_angles(detector, optics, config.angles_mrad)
-    strength = scattering_strength(held["numbers"], optics, angles)
+    strength = _strength(held, optics, config, angles)
     positions, thermal = _atoms(held, config, moved=moved)
     width = np.broadcast_to(apparent_width(optics, angles, thermal), positions.shape[:2])
     extent = tuple(held["cell"][1::-1])
@@ -71,6 +74,16 @@ def convolution(held, detector: str, *, moved: bool) -> np.ndarray:
         pixel_size=float(held["pixel_size"]),
     )
     return image.mean(0).numpy().astype(np.float64)
+
+
+def _strength(held, optics, config, angles) -> np.ndarray:
+    """Scattering power (N,) of the atoms: of a sheet with interference along the beam, of a crystal each alone."""
+    from atomnb.simulate.probe_scattering import scattering_strength, sheet_strength
+
+    positions = held["atoms_xyz"].astype(float)
+    if np.ptp(positions[:, 2]) > SHEET:
+        return scattering_strength(held["numbers"], optics, angles)
+    return sheet_strength(positions, held["numbers"], _atoms(held, config, moved=False)[1], optics, angles)
 
 
 def _atoms(held, config, *, moved: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +234,7 @@ def cost(name: str) -> dict:
     optics, config = bank.optics_of(one), bank.config_of(one)
     structure = create_structure(one.structure, size_angstrom=one.size, seed=one.seed, options=one.options)
     atoms = prepared_atoms(structure)
-    plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config)
+    plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config, heights=atoms.positions[:, 2])
     with abtem_settings(config):
         start = time.process_time()
         run_configuration(displaced(atoms, config, 0), plan, optics, config, lambda share: None)
@@ -236,12 +249,12 @@ def _fast_seconds(held, detector: str) -> float:
     """Processor seconds per image of the convolution model in a batch of eight, microscopes drawn anew each time."""
     from atomnb.simulate.optics import detector_angles
     from atomnb.simulate.probe import probe_transfer, render_convolution
-    from atomnb.simulate.probe_scattering import apparent_width, scattering_strength
+    from atomnb.simulate.probe_scattering import apparent_width
 
     optics, config = settings_of(held)
     angles = detector_angles(detector, optics, config.angles_mrad)
     positions, thermal = _atoms(held, config, moved=False)
-    strength = np.tile(scattering_strength(held["numbers"], optics, angles), (8, 1))
+    strength = np.tile(_strength(held, optics, config, angles), (8, 1))
     width = np.tile(apparent_width(optics, angles, thermal), (8, 1))
     yx, strength, width = (
         torch.as_tensor(v, dtype=torch.float32) for v in (np.tile(positions, (8, 1, 1)), strength, width)

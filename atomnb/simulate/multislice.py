@@ -111,7 +111,7 @@ def simulate_multislice(
     abtem = require("abtem", extra="simulate")
     atoms = prepared_atoms(structure)
     thermal_widths(atoms.get_chemical_symbols(), config.thermal_angstrom)
-    plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config)
+    plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config, heights=atoms.positions[:, 2])
     key = input_hash(
         atoms.positions, atoms.numbers, atoms.cell.lengths(),
         optics=optics.to_dict(), config=config.to_dict(), abtem_version=abtem.__version__,

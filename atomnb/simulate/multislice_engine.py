@@ -18,6 +18,9 @@ Report = Callable[[float], None]
 """Is told the share done, 0 to 1; raises to cancel."""
 
 
+VACUUM = 4.0
+"""An empty layer as thick as this (Å) is no part of a crystal."""
+
 VACUUM_KEPT = 0.5
 """Å of empty space kept above and below the atoms: the beam crosses more of it for nothing."""
 
@@ -57,17 +60,19 @@ def prepared_atoms(structure):
 
 
 def _without_vacuum(atoms):
-    """Cut the cell along z to the atoms when more of it is empty than a crystal leaves between its layers."""
+    """Begin and end the cell along z within its widest empty layer, and cut that layer where it is vacuum.
+
+    Atoms on the boundary would be thrown from the first slice to the last by their thermal motion.
+    """
     z = np.sort(atoms.positions[:, 2])
     length = atoms.cell.lengths()[2]
     gaps = np.diff(np.append(z, z[0] + length))
     widest = int(gaps.argmax())
-    if gaps[widest] < 4.0:
-        return atoms
-    first = z[(widest + 1) % len(z)]
-    atoms.positions[:, 2] = (atoms.positions[:, 2] - first + 1e-9) % length + VACUUM_KEPT
+    first, gap = z[(widest + 1) % len(z)], gaps[widest]
+    below = VACUUM_KEPT if gap >= VACUUM else 0.5 * gap
+    atoms.positions[:, 2] = (atoms.positions[:, 2] - first + 1e-9) % length + below
     cell = atoms.cell.lengths()
-    cell[2] = max(length - gaps[widest] + 2 * VACUUM_KEPT, 2 * VACUUM_KEPT)
+    cell[2] = length - gap + 2 * below
     atoms.set_cell(cell)
     return atoms
 
@@ -102,8 +107,7 @@ def thermal_widths(symbols: list[str], thermal: float | Mapping[str, float]) -> 
 def build_potential(atoms, plan: Plan):
     """The projected potential of every slice, computed."""
     abtem = require("abtem", extra="simulate")
-    thickness = float(atoms.cell.lengths()[2]) / plan.n_slices
-    return abtem.Potential(atoms, gpts=plan.gpts_xy, slice_thickness=thickness).build(lazy=False)
+    return abtem.Potential(atoms, gpts=plan.gpts_xy, slice_thickness=plan.slices).build(lazy=False)
 
 
 def run_configuration(atoms, plan: Plan, optics: Optics, config: MultisliceConfig, report: Report):

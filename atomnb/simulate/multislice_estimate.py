@@ -70,7 +70,7 @@ def estimate_multislice(
     """
     optics, config = optics or Optics(), config or MultisliceConfig()
     atoms = prepared_atoms(structure)
-    plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config)
+    plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config, heights=atoms.positions[:, 2])
     estimate = Estimate(None, plan.memory_bytes, free_memory(config.device), plan)
     if not timed or not estimate.fits:
         return estimate
@@ -120,12 +120,11 @@ def _one_configuration(atoms, plan: Plan, optics: Optics, config: MultisliceConf
 
 def _slab(atoms, plan: Plan, n_slices: int):
     """The first slices' worth of the specimen, with its average number of atoms, and its plan."""
-    share = n_slices / plan.n_slices
-    part = atoms[np.argsort(atoms.positions[:, 2])[: max(1, round(share * len(atoms)))]]
-    lengths = atoms.cell.lengths()
-    part.set_cell([*lengths[:2], lengths[2] * share])
-    part.positions[:, 2] %= lengths[2] * share
-    return part, replace(plan, n_slices=n_slices)
+    depth = sum(plan.slices[:n_slices])
+    part = atoms[np.argsort(atoms.positions[:, 2])[: max(1, round(n_slices / plan.n_slices * len(atoms)))]]
+    part.set_cell([*atoms.cell.lengths()[:2], depth])
+    part.positions[:, 2] %= depth
+    return part, replace(plan, slices=plan.slices[:n_slices])
 
 
 def _line(at_one: float, at_two: float, n: int) -> float:

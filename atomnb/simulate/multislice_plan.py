@@ -27,6 +27,12 @@ EDGE = 2.5
 SCAN_MARGIN = 1.05
 """Probe positions are this much denser than the image's band limit asks for."""
 
+SHEET, CRYSTAL_SLICE = 10.0, 2.0
+"""Å along the beam up to which a specimen counts as a sheet, and the slices of anything thicker."""
+
+PLANE = 0.6
+"""Atoms of a sheet within this many Å along the beam share a slice."""
+
 WAVE_COPIES = 5
 """A wave that is being propagated or detected, its transform, and what is made of them, held at once; measured."""
 
@@ -55,8 +61,9 @@ class MultisliceConfig:
         Root-mean-square displacement along each axis, Å; a mapping gives it by element symbol.
     pixel_size : float
         Å per pixel of the image wanted.
-    slice_thickness : float
-        Å.
+    slice_thickness : float or None
+        Å; None = 2 for crystals, and for sheets up to 10 Å one slice for each plane of atoms, at its true distance
+        from the next: what two atoms behind one another scatter depends on it, and equal slices round it.
     interpolation : int or None
         PRISM's factor; None = as large as keeps a window of 10 Å and more (for thick crystals and defocus) around
         each probe.
@@ -74,7 +81,7 @@ class MultisliceConfig:
     phonons: int = 6
     thermal_angstrom: float | Mapping[str, float] = 0.07
     pixel_size: float = 0.15
-    slice_thickness: float = 2.0
+    slice_thickness: float | None = None
     interpolation: int | None = None
     chunk_mb: float = 256.0
     seed: int = 0
@@ -88,9 +95,11 @@ class MultisliceConfig:
             raise AtomnbError(f"detectors must be a tuple of different names, such as ('haadf',), got {names!r}.")
         for name in names:
             _one_of("detectors", name, DETECTORS)
-        for name, low in (("pixel_size", 0.01), ("slice_thickness", 0.1), ("chunk_mb", 1.0), ("phonons", 0)):
+        for name, low in (("pixel_size", 0.01), ("chunk_mb", 1.0), ("phonons", 0)):
             if not getattr(self, name) >= low:
                 raise AtomnbError(f"{name} must be at least {low:g}, got {getattr(self, name)!r}.")
+        if self.slice_thickness is not None and not self.slice_thickness >= 0.1:
+            raise AtomnbError(f"slice_thickness must be at least 0.1 Å, or None, got {self.slice_thickness!r}.")
         if self.interpolation is not None and self.interpolation < 1:
             raise AtomnbError(f"interpolation must be 1 or more, or None to choose it, got {self.interpolation!r}.")
 
@@ -114,7 +123,7 @@ class Plan:
     reduced_xy : gpts of the scattering matrix (PRISM)
     interpolation_xy : PRISM's factors
     n_beams : plane waves in the scattering matrix; 0 without PRISM
-    n_slices : along the beam
+    slices : thickness of each along the beam, Å
     scan_xy : probe positions
     block : probe positions along each axis done at once
     waves : plane waves done at once when the scattering matrix is built
@@ -126,24 +135,31 @@ class Plan:
     reduced_xy: tuple[int, int]
     interpolation_xy: tuple[int, int]
     n_beams: int
-    n_slices: int
+    slices: tuple[float, ...]
     scan_xy: tuple[int, int]
     block: int
     waves: int
     memory_bytes: int
 
     @property
+    def n_slices(self) -> int:
+        return len(self.slices)
+
+    @property
     def n_probes(self) -> int:
         return prod(self.scan_xy)
 
 
-def plan_multislice(cell_angstrom: tuple[float, float, float], optics: Optics, config: MultisliceConfig) -> Plan:
+def plan_multislice(
+    cell_angstrom: tuple[float, float, float], optics: Optics, config: MultisliceConfig, *, heights=()
+) -> Plan:
     """The grids and the peak memory of a simulation.
 
     Parameters
     ----------
     cell_angstrom : (x, y, z) lengths of the (orthorhombic) cell, z along the beam
     optics, config : as for `simulate_multislice`
+    heights : (N,) z of the atoms at rest, Å, which the slices of a sheet follow
     """
     extent = (float(cell_angstrom[0]), float(cell_angstrom[1]))
     outer = max(detector_angles(name, optics, config.angles_mrad)[1] for name in config.detectors)
@@ -160,7 +176,7 @@ def plan_multislice(cell_angstrom: tuple[float, float, float], optics: Optics, c
     window = tuple(ceil(n / f) for n, f in zip(reduced, factors, strict=True))
     step = 1 / (2 * optics.band_limit * SCAN_MARGIN)
     scan = tuple(max(1, ceil(length / step)) for length in extent)
-    n_slices = max(1, ceil(cell_angstrom[2] / config.slice_thickness))
+    slices = _slices(float(cell_angstrom[2]), np.asarray(heights, float), config.slice_thickness)
     n_beams = _beams(extent, factors, optics) if prism else 0
     chunk = config.chunk_mb * 1e6
     waves = int(np.clip(chunk // (WAVE_COPIES * COMPLEX * prod(gpts)), 1, min(MOST_WAVES, max(n_beams, 1))))
@@ -172,9 +188,9 @@ def plan_multislice(cell_angstrom: tuple[float, float, float], optics: Optics, c
     )
     matrix = COMPLEX * n_beams * prod(reduced)
     building = WAVE_COPIES * COMPLEX * waves * prod(gpts) if prism else 0
-    potential = (n_slices * REAL + 6 * COMPLEX) * prod(gpts)
+    potential = (len(slices) * REAL + 6 * COMPLEX) * prod(gpts)
     memory = potential + matrix + max(batch, building)
-    return Plan(extent, gpts, window, reduced, factors, n_beams, n_slices, scan, block, waves, int(memory))
+    return Plan(extent, gpts, window, reduced, factors, n_beams, slices, scan, block, waves, int(memory))
 
 
 def settings_that_fit(
@@ -248,6 +264,20 @@ def _smooth(n: int) -> bool:
         while n % prime == 0:
             n //= prime
     return n == 1
+
+
+def _slices(depth: float, heights: np.ndarray, thickness: float | None) -> tuple[float, ...]:
+    """Thickness of each slice, Å: equal ones, or for a sheet each from below one plane to below the next."""
+    if thickness is not None or depth > SHEET or not len(heights):
+        n = max(1, ceil(depth / (thickness or CRYSTAL_SLICE) - 1e-6))
+        return (depth / n,) * n
+    planes = [float(np.min(heights))]
+    for z in np.sort(heights):
+        if z - planes[-1] > PLANE:
+            planes.append(float(z))
+    # all begin as far below their plane as the first, so that a plane's distance to the next is its slice's thickness
+    starts = [0.0, *(z - planes[0] for z in planes[1:]), depth]
+    return tuple(float(t) for t in np.diff(starts))
 
 
 def _interpolation(cell, optics: Optics, config: MultisliceConfig) -> tuple[int, int]:

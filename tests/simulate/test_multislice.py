@@ -15,6 +15,7 @@ from atomnb.simulate.multislice import (
     simulate_many,
     simulate_multislice,
 )
+from atomnb.simulate.multislice_engine import prepared_atoms
 
 ase = pytest.importorskip("ase")
 pytest.importorskip("abtem")
@@ -205,3 +206,24 @@ def test_structures_that_cannot_be_used_are_named(broken, word):
 def test_an_element_without_displacement_is_named():
     with pytest.raises(AtomnbError, match="Si"):
         simulate_multislice(atom(), config=replace(QUICK, phonons=1, thermal_angstrom={"C": 0.1}))
+
+
+def test_slices_of_a_sheet_keep_the_distance_of_its_planes():
+    """What two atoms behind one another scatter depends on their distance: equal slices round it."""
+    pair = ase.Atoms("S2", positions=[[3, 3, 0.5], [3, 3, 3.67]], cell=(SIDE, SIDE, 8.0), pbc=True)
+
+    def total(slice_thickness):
+        config = replace(QUICK, slice_thickness=slice_thickness, angles_mrad={"haadf": (60.0, 110.0)})
+        return simulate_multislice(pair, optics=OPTICS, config=config).images["haadf"].sum()
+
+    exact = 3.17 / 24  # the planes of both atoms fall on slices of this thickness
+    assert total(None) == pytest.approx(total(exact), rel=0.05)
+    assert abs(total(2.2) / total(exact) - 1) > 0.1
+
+
+def test_planes_of_a_crystal_lie_inside_slices_not_between_them():
+    z = np.arange(4) * 2.0
+    crystal = ase.Atoms("Si4", positions=np.c_[np.ones(4), np.ones(4), z], cell=(SIDE, SIDE, 8.0), pbc=True)
+    ready = prepared_atoms(crystal)
+    assert ready.cell.lengths()[2] == pytest.approx(8.0)
+    assert np.allclose(np.sort(ready.positions[:, 2]), z + 1.0)

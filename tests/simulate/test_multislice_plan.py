@@ -45,6 +45,14 @@ def test_the_number_of_plane_waves_is_the_aperture_s_area():
         assert plan.n_beams == pytest.approx(area, rel=0.06)
 
 
+def test_a_sheet_has_a_slice_for_each_plane_and_a_crystal_equal_ones():
+    plan = plan_multislice((9.0, 9.0, 4.17), OPTICS, MultisliceConfig(), heights=[3.67, 0.5, 2.085, 2.1, 0.5])
+    assert plan.slices == pytest.approx((1.585, 1.585, 1.0))
+    plan = plan_multislice((9.0, 9.0, 39.05), OPTICS, MultisliceConfig(), heights=[0.97, 2.93])
+    assert plan.n_slices == 20 and plan.slices == pytest.approx((1.9525,) * 20)
+    assert plan_multislice((9.0, 9.0, 4.0), OPTICS, MultisliceConfig(slice_thickness=1.0)).n_slices == 4
+
+
 def test_memory_grows_with_field_thickness_and_plane_waves_and_falls_with_interpolation():
     assert memory((80.0, 72.0, 20.0), interpolation=3) > 3.5 * memory(interpolation=3)
     assert memory((40.0, 36.0, 400.0), interpolation=3) > memory(interpolation=3)
