@@ -63,6 +63,14 @@ PAGES: tuple[Page, ...] = (
         "3 min",
     ),
     Page(
+        "dashboard",
+        "train",
+        "Train",
+        "Teach a network your material, from a recipe or your own training set; watch it learn; save it.",
+        "train.png",
+        "10 min",
+    ),
+    Page(
         "notebook",
         "01_find_atoms",
         "01 · From an image to atoms",

@@ -81,7 +81,10 @@ class FindAtoms(widgets.VBox):
     def _open_query(self, query: str) -> None:
         """Offer the models there are, and open the file that the page's address names, if any."""
         self.run.list_models()
-        wanted = parse_qs(query.lstrip("?")).get("file", [])
+        asked = parse_qs(query.lstrip("?"))
+        if asked.get("model", [""])[0] in self.run.cards:
+            self.state.model = asked["model"][0]
+        wanted = asked.get("file", [])
         if wanted and self.state.opened is None:
             self.source.open_folder_of(wanted[0])
             self.state.open_path(wanted[0])

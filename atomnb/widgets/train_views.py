@@ -1,0 +1,130 @@
+"""The middle and right of Train: what the network sees, its curve, and the code."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+import numpy as np
+
+from atomnb.widgets.curve import LearningCurve
+from atomnb.widgets.parts import CodePanel
+from atomnb.widgets.pictures import Pictures, colour_of_class, grey, mixed, picture
+from atomnb.widgets.report import guarded
+from atomnb.widgets.settings import Choice, setting
+from atomnb.widgets.train_preview import Preview
+from atomnb.widgets.train_state import TrainState
+
+VIEWS = ("Curve", "Code")
+EMPTY = (
+    '<div class="an-invite"><b>What the network sees shows up here.</b><br>A simulated scene it has never learnt from, '
+    "and a real frame: watch both get better.</div>"
+)
+
+
+class SightPanel(widgets.VBox):
+    """Shows what the network of `state` sees."""
+
+    def __init__(self, state: TrainState) -> None:
+        self.state = state
+        self.invite = widgets.HTML()
+        self.pictures = Pictures(per_row=2)
+        self.pictures.add_class("an-four")
+        self.note = widgets.HTML()
+        super().__init__([self.invite, self.pictures, self.note])
+        self.add_class("an-sight")
+        state.observe(guarded(state.show_report, "showing the preview")(lambda _: self._show()), "preview")
+        state.observe(lambda _: self._show_invite(), ["preview", "status"])
+        self._show()
+        self._show_invite()
+
+    def _show_invite(self) -> None:
+        waiting = self.state.preview is None
+        self.invite.layout.display = None if waiting else "none"
+        text = "The first look comes after the first steps …" if self.state.busy else ""
+        self.invite.value = f'<div class="an-invite">{text}</div>' if text else EMPTY
+
+    def _show(self) -> None:
+        preview = self.state.preview
+        self.pictures.pictures = [] if preview is None else _pictures(preview, self._names(preview))
+        note = "" if preview is None else preview.note
+        self.note.value = f'<p class="an-warning">{note}</p>' if note else ""
+
+    def _names(self, preview: Preview) -> list[str]:
+        from atomnb.train.job import read_job
+
+        count = len(preview.scene_probability) - 1
+        names = list(read_job(self.state.run_dir).classes[1:])
+        return names if len(names) == count else [f"class {k}" for k in range(1, count + 1)]
+
+
+class CurvePanel(widgets.VBox):
+    """Shows how `state` learns, chooses the real frame, and shows the code."""
+
+    def __init__(self, state: TrainState) -> None:
+        self.state = state
+        self.view = widgets.ToggleButtons(options=VIEWS, style={"button_width": "auto"})
+        self.view.add_class("an-segments")
+        self.numbers = widgets.HTML()
+        self.curve = LearningCurve()
+        self.frame = Choice(on_choose=guarded(state.show_report, "opening the frame")(state.choose_frame))
+        self.frame.offer(state.frames(), state.frame)
+        self.code = CodePanel()
+        frame_row = setting("Real frame", self.frame, tip="A sample or an image of the data folder", wide=True)
+        frame_row.add_class("an-broad")
+        hint = widgets.HTML(
+            '<p class="an-muted">The network looks at it again with every point of the lower curve.</p>'
+        )
+        self.boxes = {
+            "Curve": widgets.VBox([self.numbers, self.curve.widget, frame_row, hint]),
+            "Code": widgets.VBox([self.code]),
+        }
+        super().__init__([self.view, *self.boxes.values()])
+        self.add_class("an-panel")
+        self.add_class("an-results")
+        self.view.observe(lambda _: self._show(), "value")
+        names = ["history", "steps", "recipe", "source", "set_path", "architecture", "minutes", "model_name", "run"]
+        state.observe(guarded(state.show_report, "showing the curve")(lambda _: self._show()), names)
+        self._show()
+
+    def _show(self) -> None:
+        for name, box in self.boxes.items():
+            box.layout.display = None if name == self.view.value else "none"
+        state = self.state
+        if self.view.value == "Code":
+            self.code.code = state.code()
+            return
+        self.numbers.value = _numbers(state.history)
+        self.curve.show(state.history, steps=state.steps)
+
+
+def _numbers(history: list[dict]) -> str:
+    if not history:
+        return '<p class="an-muted">Loss and score show up here.</p>'
+    last = history[-1]
+    scored = [record["score"] for record in history if "score" in record]
+    facts = [
+        ("loss", f"{last['loss']:.3g}", "Cross-entropy of the last steps"),
+        (
+            "F1",
+            f"{scored[-1]:.3f}" if scored else "–",
+            "Atoms found at their place and with their class, unseen scenes",
+        ),
+        ("best F1", f"{max(scored):.3f}" if scored else "–", "The model saved is the one of this score"),
+        ("images/s", f"{last['images_per_second']:.3g}", "Training speed"),
+    ]
+    html = "".join(f'<div title="{tip}"><b>{value}</b>{name}</div>' for name, value, tip in facts)
+    return f'<div class="an-numbers">{html}</div>'
+
+
+def _pictures(preview: Preview, names: list[str]) -> list[dict]:
+    legend = [(name, colour_of_class(k)) for k, name in enumerate(names, start=1)]
+    shown = [
+        picture("Unseen scene and its truth", grey(preview.scene), marks=preview.truth, legend=legend),
+        picture("What the network sees", mixed(preview.scene_probability), legend=legend, filled=True),
+    ]
+    if preview.real.size:
+        count = f"{len(preview.found)} atoms found"
+        shown += [
+            picture("Real frame and atoms found", grey(preview.real), marks=preview.found, note=count),
+            picture("What the network sees", mixed(np.asarray(preview.real_probability))),
+        ]
+    return shown

@@ -1,0 +1,75 @@
+"""The page Train, without a browser; and one real training process, from its start to a saved model."""
+
+import threading
+
+import pytest
+
+from atomnb.widgets.folder import DataFolder
+from atomnb.widgets.jobs import Jobs
+from atomnb.widgets.train import Train
+from atomnb.widgets.train_process import TrainProcess
+from atomnb.widgets.train_state import TrainState
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATOMNB_MODELS", str(tmp_path / "models"))
+    state = TrainState(folder=DataFolder(tmp_path), jobs=Jobs(threaded=False), post=lambda call: call())
+    state.architecture = "encoder-decoder"
+    return Train(state)
+
+
+def test_before_training_only_train_can_be_pressed(page):
+    assert page.run.train.layout.display is None
+    assert page.run.resume.layout.display == page.run.progress.layout.display == "none"
+    assert page.save.button.disabled
+    assert "shows up here" in page.sight.invite.value
+
+
+def test_the_recipe_tells_what_it_is_for(page):
+    page.source.recipe.value = "tmd"
+    assert "chalcogen" in page.source.about.value
+    page.source.kind.value = "set"
+    assert "build one with Simulate" in page.source.about.value
+
+
+@pytest.mark.slow
+def test_a_real_training_is_stopped_resumed_and_saved(page):
+    """In a process of its own, with a few steps of a small network."""
+    state, heard = page.state, threading.Event()
+    state.steps = 400
+
+    def stop_soon(change):
+        if len(change["new"]) >= 2 and state.status == "running":
+            state.stop()
+
+    state.observe(stop_soon, "history")
+    state.observe(lambda change: heard.set() if change["new"] in ("stopped", "done") else None, "status")
+    state.train()
+    assert heard.wait(400)
+    assert state.report is None, state.report
+    assert state.status == "stopped" and 0 < state.history[-1]["step"] < 400
+    first = state.history[-1]["step"]
+    assert page.run.resume.layout.display is None
+
+    state.unobserve_all("history")
+    heard.clear()
+    state.steps = first + 2
+    state.resume()
+    assert heard.wait(400)
+    assert state.report is None, state.report
+    assert state.status == "done" and state.history[-1]["step"] == first + 2
+    assert "score" in state.history[-1] and state.preview is not None
+    page.save.button.click()
+    assert state.report is None, state.report
+    assert state.saved.path.exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_says_so(tmp_path):
+    said, ended = [], threading.Event()
+    process = TrainProcess(tmp_path, tell=lambda m: (said.append(m), ended.set()), post=lambda call: call())
+    assert ended.wait(120)
+    process.wait(30)
+    # An empty folder holds no job: the process says what is wrong before it ends.
+    assert said[-1]["expected"] and said[-1]["kind"] == "error" and "no run of the page Train" in said[-1]["message"]
