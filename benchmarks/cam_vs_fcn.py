@@ -53,8 +53,11 @@ NEIGHBOURHOOD = 1.25 * BOND
 ODD_METAL = 1.35
 """A metal column brighter or darker than the others by this factor is another element (W and Mo: 2.3 and more)."""
 
+ODD_PAIR = 1.2
+"""A column on a pair's place is a metal if it is brighter than the pairs by this factor, and more like the metals."""
+
 DOSES = (3000, 300)
-SEED = 20_000
+SEED = 30_000
 
 
 class Report(NamedTuple):
@@ -160,22 +163,28 @@ def named_defects(analysis: Analysis) -> list[tuple[str, np.ndarray]]:
     for k in np.flatnonzero(inside):
         near = [j for j in tree.query_ball_point(positions[k], NEIGHBOURHOOD / pixel) if j != k]
         metals_near = np.mean(is_metal[near]) > 0.5 if near else False
-        usual = np.median(intensity[is_metal & inside & (np.arange(len(site)) != k)]) if is_metal.sum() > 1 else np.nan
-        name = _name(site[k], metals_near, intensity[k] / usual)
+        others = inside & (np.arange(len(site)) != k)
+        metal, pair = (_median(intensity[others & (site == name)]) for name in ("metal", "chalcogen pair"))
+        name = _name(site[k], metals_near, over_metal=intensity[k] / metal, over_pair=intensity[k] / pair)
         if name:
             found.append((score[k], name, positions[k]))
     return [(name, yx) for _, name, yx in sorted(found, key=lambda one: -one[0])]
 
 
-def _name(site: str, metals_near: bool, relative: float) -> str | None:
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def _name(site: str, metals_near: bool, *, over_metal: float, over_pair: float) -> str | None:
+    """The defect that a column or empty site is; its brightness is given over that of the usual metal and pair."""
     if site == "vacancy":
         return "V_X2" if metals_near else "V_M"
     if site == "single chalcogen":
         return "V_X" if metals_near else "substitution"
-    if site == "metal" and metals_near:
-        return "M_X2"
-    odd = relative > ODD_METAL or relative < 1 / ODD_METAL
-    return "substitution" if not metals_near and odd else None
+    if metals_near:
+        like_metal = over_pair > ODD_PAIR and over_pair * over_metal > 1
+        return "M_X2" if site == "metal" or like_metal else None
+    return "substitution" if over_metal > ODD_METAL or over_metal < 1 / ODD_METAL else None
 
 
 def judged(patch: Patch, report: Report) -> dict[str, float]:
@@ -340,7 +349,7 @@ def _coloured(analysis: Analysis) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tmd", help="the FCN: a name or a .safetensors file")
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--train", action="store_true", help="train the classifier again")
     parser.add_argument("--patches", type=int, default=300, help="fast patches for each dose")
     parser.add_argument("--dry", action="store_true", help="print, write no result")
