@@ -45,7 +45,9 @@ def accuracy(name: str) -> dict[str, str]:
     if not path.exists():
         return {}
     table = read_result(path.stem)["values"]["table"]
-    return {"source": f"benchmarks/results/{path.name}"} | {str(row[0]): str(row[1]) for row in table["rows"]}
+    heads = table["columns"][1:]
+    said = {row[0]: ", ".join(f"{h} {c}" for h, c in zip(heads, row[1:], strict=True)) for row in table["rows"]}
+    return {"source": f"benchmarks/results/{path.name}"} | said
 
 
 def main() -> None:

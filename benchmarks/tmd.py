@@ -93,6 +93,8 @@ def main() -> None:
     for group, names in GROUPS.items():
         for counts in DOSES:
             mine = [r for r in rows if r["counts"] == counts and r["field"].split("-")[0] in names]
+            if not mine:
+                continue
             recall, precision = summary(mine, "single chalcogen")
             share = sum(r["species right"] for r in mine) / max(sum(r["columns"] for r in mine), 1)
             lines.append([f"{group}, {counts} electrons", f"{recall:.3f}", f"{precision:.3f}", f"{share:.4f}"])

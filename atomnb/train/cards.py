@@ -34,6 +34,14 @@ NOT_FOR = {
 }
 
 
+SHIPPED_RUN = {
+    "tmd": " (the shipped run ended at 2500 steps and was continued to 5000, so its learning rate fell twice)",
+    "graphene-si": " (the shipped run was made before kinds of atoms counted more in the loss and labels followed the "
+    "detector's afterglow)",
+}
+"""How a shipped run differs from its recipe as it is now."""
+
+
 def model_card(
     name: str,
     net: nn.Module,
@@ -67,5 +75,5 @@ def model_card(
         },
         accuracy=accuracy or {},
         not_for=NOT_FOR[name],
-        recipe=f"python -m atomnb.train {name}",
+        recipe=f"python -m atomnb.train {name}" + SHIPPED_RUN.get(name, ""),
     )

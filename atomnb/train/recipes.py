@@ -64,9 +64,9 @@ UNIVERSAL = Recipe(
 )
 
 
-def _of_material(scenes: SceneConfig) -> Recipe:
-    """First at any dose, then half of them at low ones: a quarter of an hour on two cores."""
-    return Recipe(((0, scenes), (1200, replace(scenes, share_low_dose=0.5))), steps=2500)
+def _of_material(scenes: SceneConfig, *, steps: int = 2500) -> Recipe:
+    """First at any dose, then half of them at low ones: 2500 steps are a quarter of an hour on two cores."""
+    return Recipe(((0, scenes), (1200, replace(scenes, share_low_dose=0.5))), steps=steps)
 
 
 _SHEET = SceneConfig(
@@ -81,7 +81,8 @@ RECIPES = {
         ),
     ),
     "tmd": _of_material(
-        replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0))
+        replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)),
+        steps=5000,
     ),
     "perovskite": _of_material(
         replace(

@@ -1,0 +1,56 @@
+"""Models of one material: elements named, empty sites listed, on scenes simulated apart from their training."""
+
+import warnings
+
+import numpy as np
+
+import atomnb
+from atomnb.errors import AtomnbWarning
+from atomnb.metrics import match_positions
+from atomnb.simulate.scene import sample_scene
+
+
+def analysed(name, model, **options):
+    scene = sample_scene(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AtomnbWarning)
+        return scene, atomnb.analyze(scene.image, model=model, pixel_size=scene.pixel_size, **options)
+
+
+def confusion(scene, analysis):
+    """Pairs of (true, found) species of the matched atoms away from the border, and share of the atoms found."""
+    tolerance = 0.5 / scene.pixel_size
+    pairs = match_positions(analysis.atoms.positions_yx, scene.positions_yx, tolerance=tolerance).pairs
+    size = np.array(scene.image.shape)
+    inner = ((scene.positions_yx > 10) & (scene.positions_yx < size - 11)).all(axis=1)
+    pairs = pairs[inner[pairs[:, 1]]]
+    found = analysis.atoms.df["species"].to_numpy()[pairs[:, 0]]
+    return scene.species[pairs[:, 1]], found, len(pairs) / inner.sum()
+
+
+def test_silicon_is_told_from_carbon():
+    scene, analysis = analysed("graphene-si", "graphene-si")
+    true, found, share = confusion(scene, analysis)
+    assert share > 0.99
+    assert (found[true == "Si"] == "Si").all()
+    assert (found[true == "C"] == "C").mean() > 0.998
+    assert analysis.classes == ("background", "C", "Si")
+    assert analysis.atoms.df["species_score"].between(0, 1).all()
+    np.testing.assert_allclose(analysis.probability.sum(axis=0), 1, atol=1e-4)
+
+
+def test_chalcogens_are_counted_and_empty_sites_listed():
+    scene, analysis = analysed("mos2", "tmd")
+    true, found, share = confusion(scene, analysis)
+    assert share > 0.98
+    assert (found[true == "Mo"] == "metal").mean() > 0.99
+    assert (found[true == "S2"] == "chalcogen pair").mean() > 0.97
+    assert (found[true == "S"] == "single chalcogen").mean() > 0.9
+    assert len(analysis.vacancies) > 0
+    assert "vacancy" not in set(analysis.atoms.df["species"])
+
+
+def test_a_model_without_a_class_for_them_lists_no_vacancies():
+    _, analysis = analysed("mos2", "universal")
+    assert len(analysis.vacancies) == 0
+    assert set(analysis.atoms.df["species"]) == {"column"}
