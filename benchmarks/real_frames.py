@@ -182,6 +182,11 @@ def main() -> None:
     rows = scored(find, frames)
     results = {options.label: pooled(rows)}
     values = {"rows": {options.label: rows}, "pooled": results}
+    if options.label == "atomai":
+        import torch
+        from train_peer import WEIGHTS
+
+        values["trained_minutes"] = torch.load(WEIGHTS, weights_only=True)["minutes"]
     if not options.model_callable:
         laplacian_rows, chosen = [], {}
         for dataset in results[options.label]:
@@ -191,9 +196,9 @@ def main() -> None:
         results["Laplacian of Gaussian, best for these labels"] = pooled(laplacian_rows)
         values |= {"laplacian": {"chosen": chosen, "rows": laplacian_rows}}
         if (RESULTS / "real_frames_atomai.json").exists():
-            results["AtomAI U-Net, trained on our patches"] = read_result("real_frames_atomai")["values"]["pooled"][
-                "atomai"
-            ]
+            peer = read_result("real_frames_atomai")["values"]
+            trained = f"AtomAI U-Net, {peer['trained_minutes']:.0f} processor minutes on our patches"
+            results[trained] = peer["pooled"]["atomai"]
     for row in rows:
         print(
             f"{row['dataset']:<24} {row['frame'][:24]:<24} F1 {row['f1']:.3f}  "
