@@ -305,7 +305,7 @@ def trained_classifier(steps: int, *, again: bool) -> CamClassifier:
             steps=steps, on_log=lambda r: print(f"step {r['step']}  loss {r['loss']:.3f}", flush=True)
         )
         CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
-        save_file(trained.net.state_dict(), CHECKPOINT, {"steps": str(steps)})
+        save_file({k: v.contiguous() for k, v in trained.net.state_dict().items()}, CHECKPOINT, {"steps": str(steps)})
     net.load_state_dict(load_file(CHECKPOINT))
     return net.eval()
 
