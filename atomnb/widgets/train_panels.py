@@ -84,7 +84,7 @@ class NetworkPanel(widgets.VBox):
                 widgets.HTML("<h2><i>2</i>Network</h2>"),
                 setting("Architecture", self.architecture, wide=True),
                 setting("Steps", self.steps, unit=" ", tip="Batches of 16 images"),
-                setting("At most", self.minutes, unit="min", tip="Stops then, and can go on later; 0 = no limit"),
+                setting("Time limit (0: none)", self.minutes, unit="min", tip="Stops then, and can go on later"),
                 *([setting("Trains on", self.device, wide=True)] if len(devices) > 1 else []),
             ]
         )

@@ -15,8 +15,8 @@ from atomnb.widgets.train_state import TrainState
 
 VIEWS = ("Curve", "Code")
 EMPTY = (
-    '<div class="an-invite"><b>What the network sees shows up here.</b><br>A simulated scene it has never learnt from, '
-    "and a real frame: watch both get better.</div>"
+    '<div class="an-invite"><div><b>What the network sees shows up here.</b><br>'
+    "A simulated scene it has never learnt from, and a real frame: watch both get better.</div></div>"
 )
 
 

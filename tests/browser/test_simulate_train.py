@@ -1,0 +1,102 @@
+"""From a structure to a model of one's own, in a real browser: simulate, build a set, train, save, find atoms."""
+
+import pytest
+
+from atomnb.data.labelled_set import open_labelled_set
+
+from .conftest import Served
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE_MS = 280_000
+STEPS = 12
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    """A server whose user has an empty data folder and no models yet."""
+    monkeypatch.setenv("ATOMNB_MODELS", str(tmp_path / "models"))
+    (tmp_path / "data").mkdir()
+    server = Served(tmp_path / "data")
+    yield server
+    server.stop()
+
+
+def fill(page, label: str, value) -> None:
+    """Type into the field of the row with this label."""
+    field = page.locator(f".an-setting:has-text('{label}') input").first
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def choose(page, label: str, option: str) -> None:
+    page.locator(f".an-setting:has-text('{label}') select").first.select_option(label=option)
+
+
+def open_simulate(page, server) -> None:
+    page.goto(f"{server.url}/apps/simulate", wait_until="commit")
+    page.wait_for_selector(".an-figure[data-drawn=true]", timeout=PATIENCE_MS)
+
+
+def test_simulate_shows_image_truth_and_diffraction(page, served):
+    open_simulate(page, served)
+    assert page.locator(".an-figure-canvas").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert page.locator(".an-viewer").bounding_box()["height"] < 800
+    page.wait_for_function("Number(document.querySelector('.an-viewer').dataset.shown) > 200")
+    choose(page, "Family", "Graphene")
+    page.wait_for_function("document.querySelector('.an-subject').textContent.includes('graphene')")
+    page.wait_for_selector(".an-classes >> text=C")
+    page.click("button:has-text('Defects and options')")
+    fill(page, "Single vacancies", 900)
+    page.wait_for_selector(".an-error >> text=do not fit")
+    fill(page, "Single vacancies", 2)
+    page.wait_for_selector(".an-error", state="hidden")
+    page.click(".an-right .an-segments button:has-text('Code')")
+    page.wait_for_function("document.querySelector('.an-code pre').textContent.includes(\"'vacancies': 2\")")
+    page.click("button:has-text('Multislice')")
+    page.wait_for_selector(".an-estimate")
+    assert page.locator(".an-go:has-text('Run multislice')").is_disabled()
+
+
+def test_from_a_structure_to_a_model_in_find_atoms(page, workshop):
+    open_simulate(page, workshop)
+    page.click(".an-right .an-segments button:has-text('Training set')")
+    fill(page, "Name", "first")
+    fill(page, "Structures", 3)
+    fill(page, "Images of each", 2)
+    page.click("button:has-text('Build 6 images'):enabled")
+    page.wait_for_selector("[data-set='sets/first.h5']", timeout=PATIENCE_MS)
+    assert len(open_labelled_set(workshop.data / "sets" / "first.h5")) == 6
+
+    page.goto(f"{workshop.url}/apps/train?set=sets/first.h5", wait_until="commit")
+    page.wait_for_selector("text=6 images of 3 structures", timeout=PATIENCE_MS)
+    choose(page, "Architecture", "encoder–decoder")
+    fill(page, "Steps", STEPS)
+    page.click(".an-go:has-text('Train')")
+    page.wait_for_selector(".an-stop")
+    page.click(".an-right .an-segments button:has-text('Code')")
+    page.wait_for_selector(".an-code >> text=fit_calibration_on")  # the page answers while the network learns
+    page.click(".an-right .an-segments button:has-text('Curve')")
+    page.wait_for_selector(f"text={STEPS} of {STEPS} steps · finished", timeout=PATIENCE_MS)
+    page.wait_for_selector(".an-figure[data-drawn=true]")
+    assert page.locator(".an-figure").count() == 4
+    fill(page, "Name", "mine")
+    page.click(".an-save:enabled")
+    page.wait_for_selector("[data-model='mine']", timeout=PATIENCE_MS)
+
+    page.goto(f"{workshop.url}/apps/find_atoms?model=mine", wait_until="commit")
+    page.wait_for_selector(".an-left .an-segments button", timeout=PATIENCE_MS)
+    page.wait_for_function(
+        "[...document.querySelectorAll('select')].some((s) => s.selectedOptions[0]?.textContent === 'mine')"
+    )
+    page.wait_for_selector(".an-card-box >> text=Trained on the labelled set first")
+
+
+def test_train_says_what_is_missing(page, workshop):
+    page.goto(f"{workshop.url}/apps/train", wait_until="commit")
+    page.wait_for_selector(".an-invite", timeout=PATIENCE_MS)
+    page.click(".an-left .an-segments button:has-text('Labelled set')")
+    page.wait_for_selector("text=build one with Simulate")
+    page.click(".an-go:has-text('Train')")
+    page.wait_for_selector(".an-error >> text=no labelled set is chosen")
