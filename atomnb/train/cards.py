@@ -27,7 +27,8 @@ NOT_FOR = {
     "with many misses and false alarms: check them by eye.",
     "graphene-si": "Other lattices; other dopants, which it calls silicon when they are brighter than carbon.",
     "tmd": "Single chalcogens of WS2, most of which it misses beside the bright tungsten; MoSe2 and tellurides, whose "
-    "chalcogen pairs are brighter than the metal (the names are swapped); bilayers; other polytypes than 1H; telling the metals or the chalcogens apart.",
+    "chalcogen pairs are brighter than the metal (the names are swapped); bilayers; other polytypes than 1H; telling "
+    "the metals or the chalcogens apart.",
     "perovskite": "Other zone axes than [001]; materials whose A and B columns are equally bright.",
     "dumbbell": "Other zone axes than [110]; dumbbells that are not resolved; GaAs at low dose, whose columns are "
     "too alike to tell the polarity.",
