@@ -3,7 +3,8 @@
 The method's own claim: a network trained on one crystal at any rotation learns its periodicity and fails on others,
 one trained on lattices of every symmetry does not. Here each image is first brought to the scale at which the model
 finds its neighbours' distance, which takes away much of the difference; what remains is measured. F1 of positions
-at 300 electrons per column on multislice images of `benchmarks/validation/` and the scoring kit, none of them in any training set.
+at 300 electrons per column on multislice images of `benchmarks/validation/` and the scoring kit, none of them in any
+training set.
 
     python benchmarks/one_or_many.py
 """
