@@ -78,6 +78,31 @@ PAGES: tuple[Page, ...] = (
         "notebook_01.png",
         "10 min",
     ),
+    Page(
+        "notebook",
+        "02_simulate_training_set",
+        "02 · Simulating a training set",
+        "Atoms, microscope, electrons, labels: from a structure to a file of labelled images, and a look at the physics.",
+        "notebook_02.png",
+        "10 min",
+    ),
+    Page(
+        "notebook",
+        "03_train_and_judge",
+        "03 · Training and judging a model",
+        "Train a small network yourself, then ask at which dose it fails, what it names wrongly and whether its "
+        "probabilities are true.",
+        "notebook_03.png",
+        "15 min",
+    ),
+    Page(
+        "notebook",
+        "05_one_model_many_lattices",
+        "05 · One model for many lattices",
+        "What a network trained on one crystal sees in another, and what a network trained on all of them gives up.",
+        "notebook_05.png",
+        "10 min",
+    ),
 )
 """Every page, in the order of the home page."""
 

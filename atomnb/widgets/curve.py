@@ -22,8 +22,10 @@ class LearningCurve:
         self._loss = ColumnDataSource({"step": [], "loss": []})
         self._score = ColumnDataSource({"step": [], "score": []})
         common = {"sizing_mode": "stretch_width", "toolbar_location": None, "tools": "hover"}
-        self._steps = Range1d(0, 1)
-        top = figure(height=190, y_axis_type="log", y_axis_label="Loss", x_range=self._steps, **common)
+        self._steps, self._losses = Range1d(0, 1), Range1d(0.01, 1)
+        top = figure(
+            height=190, y_axis_type="log", y_axis_label="Loss", x_range=self._steps, y_range=self._losses, **common
+        )
         low = figure(
             height=150, y_axis_label="F1", x_axis_label="Step", x_range=self._steps, y_range=Range1d(0, 1.02), **common
         )
@@ -38,6 +40,9 @@ class LearningCurve:
     def show(self, history: list[dict], *, steps: int) -> None:
         """Show the records of a run that is to take `steps` steps."""
         self._steps.end = max(1, steps)
+        if losses := [r["loss"] for r in history if r["loss"] > 0]:
+            # Bokeh's own range complains of an axis without values.
+            self._losses.update(start=0.8 * min(losses), end=1.25 * max(losses))
         self._loss.data = {"step": [r["step"] for r in history], "loss": [r["loss"] for r in history]}
         scored = [r for r in history if "score" in r]
         self._score.data = {"step": [r["step"] for r in scored], "score": [r["score"] for r in scored]}

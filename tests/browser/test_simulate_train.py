@@ -14,7 +14,7 @@ STEPS = 12
 
 @pytest.fixture
 def workshop(tmp_path, monkeypatch):
-    """A server whose user has an empty data folder and no models yet."""
+    """A server whose user has an empty data folder and no models; name it before `page`, which must end first."""
     monkeypatch.setenv("ATOMNB_MODELS", str(tmp_path / "models"))
     (tmp_path / "data").mkdir()
     server = Served(tmp_path / "data")
@@ -59,7 +59,7 @@ def test_simulate_shows_image_truth_and_diffraction(page, served):
     assert page.locator(".an-go:has-text('Run multislice')").is_disabled()
 
 
-def test_from_a_structure_to_a_model_in_find_atoms(page, workshop):
+def test_from_a_structure_to_a_model_in_find_atoms(workshop, page):
     open_simulate(page, workshop)
     page.click(".an-right .an-segments button:has-text('Training set')")
     fill(page, "Name", "first")
@@ -93,7 +93,7 @@ def test_from_a_structure_to_a_model_in_find_atoms(page, workshop):
     page.wait_for_selector(".an-card-box >> text=Trained on the labelled set first")
 
 
-def test_train_says_what_is_missing(page, workshop):
+def test_train_says_what_is_missing(workshop, page):
     page.goto(f"{workshop.url}/apps/train", wait_until="commit")
     page.wait_for_selector(".an-invite", timeout=PATIENCE_MS)
     page.click(".an-left .an-segments button:has-text('Labelled set')")
