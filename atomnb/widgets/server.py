@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import tornado.ioloop
 import tornado.web
-from jupyter_core.utils import run_sync
+from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets.config import Config
@@ -156,7 +156,8 @@ class PageServer(Voila):
         return f"http://{host}:{self.port}{path}"
 
     def stop(self) -> None:
-        run_sync(self.kernel_manager.shutdown_all)(now=True)
+        # in the loop that started them: kernels that are still starting cannot be awaited from another
+        self.ioloop.asyncio_loop.run_until_complete(ensure_async(self.kernel_manager.shutdown_all(now=True)))
         shutil.rmtree(self.connection_dir, ignore_errors=True)
         print("atomnb has stopped.", flush=True)
 
