@@ -50,9 +50,10 @@ def test_a_dashboard_is_one_cell(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
-def test_it_runs_without_complaint(path, tmp_path):
+def test_it_runs_without_complaint(path, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
+    monkeypatch.setenv("ATOMNB_QUICK", "1")
     notebook = nbformat.read(path, 4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]

@@ -13,7 +13,7 @@ from atomnb.simulate.materials import dumbbell, graphene_si, perovskite, tmd
 
 def scheme_by_content(contents: Iterable[str], *, vacancies: bool = False, name: str = "content") -> ClassScheme:
     """A class for each different content of a column ('Mo', 'S2', 'S'), and one for empty sites if asked for."""
-    different = tuple(sorted(set(contents)))
+    different = tuple(sorted({str(content) for content in contents}))
     rules = tuple((_literal(content), content) for content in different)
     if not vacancies:
         return ClassScheme(name, different, rules)

@@ -82,7 +82,7 @@ PAGES: tuple[Page, ...] = (
         "notebook",
         "02_simulate_training_set",
         "02 · Simulating a training set",
-        "Atoms, microscope, electrons, labels: from a structure to a file of labelled images, and a look at the physics.",
+        "Atoms, microscope, electrons, labels: from a crystal structure to a file of labelled images.",
         "notebook_02.png",
         "10 min",
     ),
