@@ -100,10 +100,12 @@ class TrainJob:
             torch.set_num_threads(threads)  # a stream takes one thread for itself
 
     def card(self, net: nn.Module, *, name: str, calibration: tuple[float, float], accuracy: dict) -> ModelCard:
-        """The card of the trained network under the user's `name`."""
+        """The card of the network trained for `steps` under the user's `name`."""
         both = {"lattice": calibration, "single": calibration}
         if self.recipe:
-            return replace(model_card(self.recipe, net, calibration=both, accuracy=accuracy), name=name)
+            shipped = model_card(self.recipe, net, calibration=both, accuracy=accuracy)
+            summary = f"{shipped.summary} A model of your own, trained for {self.steps} steps."
+            return replace(shipped, name=name, summary=summary, recipe=self._told())
         labelled = open_labelled_set(self.set_path)
         spacing = self._spacing_px()
         return ModelCard(
@@ -120,8 +122,12 @@ class TrainJob:
             trained_on=f"{len(labelled)} simulated images of {len(set(labelled.groups))} structures.",
             accuracy=accuracy,
             not_for="Other materials than those of its set; images whose neighbours are much nearer or farther.",
-            recipe=f"Page Train: {self.set_path}, {self.architecture}, {self.steps} steps, seed {self.seed}",
+            recipe=self._told(),
         )
+
+    def _told(self) -> str:
+        """The job in one line."""
+        return f"{self.recipe or self.set_path}, {self.architecture}, {self.steps} steps, seed {self.seed}"
 
     def _part(self, which: str):
         """A split of the set; a set of too few structures says so."""

@@ -146,7 +146,7 @@ class RunPanel(widgets.VBox):
         self.resume.disabled = step >= state.steps
         self.resume.tooltip = "Ask for more steps to go on" if step >= state.steps else "Go on where it stopped"
         self.bar.value = step / max(1, state.steps)
-        (self.progress.add_class if state.busy else self.progress.remove_class)("an-progress")
+        (self.progress.remove_class if state.busy else self.progress.add_class)("an-still")
         self.note.value = f'<span class="an-muted">{escape(self._text(step))}</span>'
 
     def _text(self, step: int) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,8 +140,7 @@ class TrainState(traitlets.HasTraits):
         done = self.history[-1]["step"] if self.history else 0
         if self.steps <= done:
             raise AtomnbError(f"this run has {done} steps already: ask for more steps to go on.")
-        now = TrainJob(**{**vars(before), "steps": self.steps, "minutes": self.minutes, "device": self.device})
-        self._launch(now)
+        self._launch(replace(before, steps=self.steps, minutes=self.minutes, device=self.device))
 
     def new_run(self) -> None:
         """Leave the run on the page, to start another."""
@@ -235,12 +235,12 @@ class TrainState(traitlets.HasTraits):
             raise AtomnbError(f"{name!r} is a model of atomnb's own: choose another name.")
         if (user_models_folder() / f"{name}.json").exists():
             raise AtomnbError(f"you have a model {name!r} already: choose another name.")
-        if not self.run or self.busy:
+        if not self.history or self.busy:
             raise AtomnbError("stop the training first, or wait for its end: then its model can be saved.")
-        run_dir, scores = self.run_dir, [r for r in self.history if "score" in r]
+        run_dir, history = self.run_dir, self.history
 
         def work(progress) -> Saved:
-            return _save(run_dir, name, scores, user_models_folder(), progress)
+            return _save(run_dir, name, history, user_models_folder(), progress)
 
         self.report = None
         failed = self._failing("saving the model")
@@ -267,13 +267,14 @@ class TrainState(traitlets.HasTraits):
         return lambda error: self.show_report(report_of(error, doing=doing))
 
 
-def _save(run_dir: Path, name: str, scores: list[dict], folder: Path, progress) -> Saved:
+def _save(run_dir: Path, name: str, history: list[dict], folder: Path, progress) -> Saved:
     from atomnb.locate.calibrate import fit_calibration_on
     from atomnb.nets.checkpoint import save_model
     from atomnb.train.rundir import shipped_weights
 
     progress(0.05, "reading the weights")
-    job = read_job(run_dir)
+    steps = history[-1]["step"]
+    job = replace(read_job(run_dir), steps=steps)
     net = job.create_net()
     net.load_state_dict(shipped_weights(run_dir))
     net.eval()
@@ -284,7 +285,7 @@ def _save(run_dir: Path, name: str, scores: list[dict], folder: Path, progress) 
         batches.append(job.unseen(1, seed=number)[0])
     progress(0.8, "calibrating the scores")
     calibration = fit_calibration_on(net, batches)
-    best = max((record["score"] for record in scores), default=None)
+    best = max((record["score"] for record in history if "score" in record), default=None)
     accuracy = {} if best is None else {"F1 on unseen simulated scenes": round(best, 3)}
     progress(0.95, "writing")
     path = save_model(net, job.card(net, name=name, calibration=calibration, accuracy=accuracy), folder)

@@ -48,7 +48,8 @@ def test_the_home_page_leads_to_the_pages(page, served):
     for name in ("find_atoms", "simulate", "train", "01_find_atoms"):
         assert page.locator(f"[data-page='{name}']").is_visible()
     assert page.inner_text("#data-folder") == str(served.data)
-    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    page.evaluate("for (const image of document.images) image.loading = 'eager'")
+    page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
     page.click("#start-here")
     page.wait_for_selector(READY)
 

@@ -130,6 +130,7 @@ def test_a_saved_model_is_found_by_name(state, tmp_path):
     assert state.report is None, state.report
     assert state.saved.name == "mine"
     card = list_models()[-1]
+    assert "40 steps" in card.summary and "encoder-decoder" in card.recipe
     assert card.name == "mine" and card.classes == ("background", "C", "Si")
     assert "0.5" in str(card.accuracy) and card.not_for and card.working["spacing_px"]
     assert load_model("mine").card.sha256 == card.sha256
