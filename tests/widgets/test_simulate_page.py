@@ -9,7 +9,9 @@ from atomnb.widgets.simulate_state import SimulateState
 
 
 @pytest.fixture
-def page(tmp_path):
+def page(tmp_path, monkeypatch):
+    # a browser test that ran before may have left an event loop running, in which the page would draw later
+    monkeypatch.setattr("atomnb.widgets.simulate.debounced", lambda callback: lambda *_: callback())
     state = SimulateState(folder=DataFolder(tmp_path), preview=Jobs(threaded=False), jobs=Jobs(threaded=False))
     state.frame, state.size = 128, 22.0
     made = Simulate(state)
