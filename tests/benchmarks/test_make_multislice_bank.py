@@ -49,7 +49,8 @@ def test_the_labels_fit_the_image(name):
     bright = np.array([held["numbers"].max() - 3 <= _heaviest(c) for c in held["content"]])
     keep = bright & (inside > 1).all(1) & (inside < np.array(image.shape) - 2).all(1)
     at_columns = image[tuple(inside[keep].T)]
-    assert np.median(at_columns) > 1.7 * np.median(image)  # B and N of h-BN have 1.9, heavier columns more
+    # whatever the contrast, columns are where the image is brightest
+    assert np.median(at_columns) > np.quantile(image, 0.8)
 
 
 def _heaviest(content: str) -> int:
