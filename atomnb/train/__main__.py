@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of checkpoints (default: runs/MODEL)")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--workers", type=int, default=1, help="processes that simulate; a GPU keeps a dozen busy")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     if options.threads:
@@ -36,7 +37,12 @@ def main() -> None:
 
     def batches(start: int):
         return stream_batches(
-            chosen.curriculum, batch_size=config.batch_size, seed=config.seed, start=start, share=share
+            chosen.curriculum,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start=start,
+            share=share,
+            workers=options.workers,
         )
 
     def report(record: dict) -> None:

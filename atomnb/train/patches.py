@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from atomnb.simulate.batch import Batch, random_batch
 from atomnb.simulate.layout import SceneConfig
@@ -20,9 +21,10 @@ Curriculum = Sequence[tuple[int, SceneConfig]]
 
 
 class SceneStream(IterableDataset):
-    """Batches `start`, `start + 1`, … of the stream that `seed` and the curriculum define.
+    """The turns from that of batch `start` on: each is one simulated batch, shown `USES_PER_BATCH` times.
 
-    `share` is (this process, number of processes): processes that train together draw different scenes.
+    `share` is (this process, number of processes): processes that train together draw different scenes. Of several
+    loading workers each makes its own turns, and `DataLoader` takes them in order.
     """
 
     def __init__(
@@ -37,19 +39,23 @@ class SceneStream(IterableDataset):
         self.curriculum, self.batch_size, self.seed = curriculum, batch_size, seed
         self.start, self.share = start, share
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[tuple[Batch, ...]]:
         torch.set_num_threads(1)
-        index, drawn, batch = self.start, None, None
-        rank, world = self.share
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        turn = self.start // USES_PER_BATCH + first
         while True:
-            turn, use = divmod(index, USES_PER_BATCH)
-            number = turn * world + rank
-            if number != drawn:
-                config = [c for first, c in self.curriculum if first <= turn * USES_PER_BATCH][-1]
-                batch = random_batch(np.random.default_rng([self.seed, number]), self.batch_size, config)
-                drawn = number
-            yield mirrored(batch, flip_y=bool(use % 2), flip_x=bool(number % 2) != bool(use % 2))
-            index += 1
+            yield self.turn(turn)
+            turn += step
+
+    def turn(self, turn: int) -> tuple[Batch, ...]:
+        """The batches of turn number `turn`, from the first on."""
+        rank, world = self.share
+        number = turn * world + rank
+        config = [c for first, c in self.curriculum if first <= turn * USES_PER_BATCH][-1]
+        batch = random_batch(np.random.default_rng([self.seed, number]), self.batch_size, config)
+        uses = range(USES_PER_BATCH)
+        return tuple(mirrored(batch, flip_y=bool(u % 2), flip_x=bool(number % 2) != bool(u % 2)) for u in uses)
 
 
 def mirrored(batch: Batch, *, flip_y: bool, flip_x: bool) -> Batch:
@@ -67,8 +73,8 @@ def stream_batches(
     share: tuple[int, int] = (0, 1),
     workers: int = 1,
 ) -> Iterator[Batch]:
-    """The stream, simulated in `workers` background processes (0 = in this one; more than one keeps no order)."""
+    """The stream, simulated in `workers` background processes (0 = in this one); their number changes no batch."""
     stream = SceneStream(curriculum, batch_size=batch_size, seed=seed, start=start, share=share)
-    if workers == 0:
-        return iter(stream)
-    return iter(DataLoader(stream, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4))
+    if workers:
+        stream = DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=2)
+    return islice(chain.from_iterable(stream), start % USES_PER_BATCH, None)

@@ -152,3 +152,11 @@ def test_curriculum_changes_the_scenes_at_its_step():
     ))  # fmt: skip
     assert torch.equal(plain[1].images, staged[1].images)
     assert not torch.equal(plain[2].images, staged[2].images)
+
+
+def test_any_number_of_workers_gives_the_same_stream():
+    alone = stream_batches([(0, SCENES)], batch_size=2, seed=8, start=3, workers=0)
+    together = stream_batches([(0, SCENES)], batch_size=2, seed=8, start=3, workers=2)
+    for _ in range(6):
+        for a, b in zip(next(alone), next(together), strict=True):
+            assert torch.equal(a, b)
