@@ -1,0 +1,1 @@
+"""From positions to bonds, rings and topology."""
