@@ -1,0 +1,1 @@
+"""How atoms are ordered: lattices and grains, strain, polarisation."""
