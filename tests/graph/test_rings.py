@@ -120,11 +120,10 @@ def test_rings_withstand_rotation_reflection_and_an_error_of_five_picometres(str
     sheet = structure(name, seed=2)
     open_sheet = sheet._replace(cell=None)
     wanted = ring_statistics(rings_of(open_sheet)[1])
-    ranges = {("C", "C"): (1.1, 1.75), ("C", "Si"): (1.3, 2.15), ("Si", "Si"): (1.9, 2.7)}
     for seed in range(4):
         rng = np.random.default_rng(seed)
         moved = turned(sheet.positions_yx + rng.normal(0, 0.05, sheet.positions_yx.shape), 90 * rng.random(), mirror)
-        bonds = open_sheet._replace(positions_yx=moved).bonds(ranges=ranges, errors_yx=np.full(moved.shape, 0.05))
+        bonds = open_sheet._replace(positions_yx=moved).bonds(errors_yx=np.full(moved.shape, 0.05))
         assert ring_statistics(find_rings(moved, bonds)) == wanted
 
 
