@@ -21,7 +21,8 @@ def save_analysis(analysis, folder: Path) -> Path:
     if len(analysis.vacancies):
         write_atoms(analysis.vacancies, folder / "vacancies.csv")
     _write_probability(analysis, folder / "probability.tif")
-    save_overlay(analysis, folder / "overlay.png")
+    several = analysis.atoms.df["species"].nunique() > 1
+    save_overlay(analysis, folder / "overlay.png", colour_by="species" if several else "sublattice")
     with atomic_path(folder / "result.json") as temporary:
         text = json.dumps(_plain(_result(analysis)), indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")

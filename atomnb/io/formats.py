@@ -75,8 +75,9 @@ def _unknown(path: Path, ending: str, expected: str | None) -> str:
             f"{path.name} does not begin like a {ending} file: it is damaged, or another format under the wrong name. "
             "Copy it again from the microscope."
         )
-    what = _NOT_IMAGES.get(ending, "of a format that is not known")
-    return f"{path.name} is {what}, not an image. These can be read: {known_endings()}."
+    what = _NOT_IMAGES.get(ending)
+    says = f"is {what}, not an image" if what else "is not an image of a format known here"
+    return f"{path.name} {says}. These can be read: {known_endings()}."
 
 
 def _members(path: Path) -> str:

@@ -183,11 +183,15 @@ def _warn_uncalibrated(signal: Signal) -> None:
     axis = stated[-1]
     why = f"in {axis.unit!r}, which is not a length" if axis.unit else "without a unit"
     warnings.warn(
-        f"{signal.name or 'the image'}: the scale is given as {axis.scale} {why}, so it is not used and the image "
-        "counts as uncalibrated. If you know the pixel size, pass pixel_size (Å).",
+        f"the scale of {signal.name or 'the image'} is given as {_short(axis.scale)} {why}, so it is not used and the "
+        "image counts as uncalibrated. If you know the pixel size, set it (Å).",
         CalibrationWarning,
         stacklevel=4,
     )
+
+
+def _short(number: float | None) -> str:
+    return f"{number:.4g}" if isinstance(number, float) else str(number)
 
 
 def _as_grey(data):

@@ -21,6 +21,7 @@ from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
 from atomnb.locate.detect import detect_atoms, name_atoms
+from atomnb.locate.messages import DARK, NO_ATOMS
 from atomnb.locate.peaks import Peaks
 from atomnb.locate.refine import refine_positions
 from atomnb.locate.sublattice import group_columns
@@ -34,11 +35,8 @@ Progress = Callable[[float, str], None]
 
 CONTRASTS = ("auto", "bright", "dark")
 
-DARK = "the atoms are taken to be dark (BF or ABF contrast); pass contrast='bright' if they are not."
 SINGLE_MOVE = 1.0
 """px at the network's scale that refining may move an atom without lattice, lest it climb the support's slopes."""
-
-NO_ATOMS = "no atoms found: lower the threshold, or check the pixel size and the contrast."
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +221,7 @@ def _range_message(spacing: float | None, zoom: Zoom, working: Mapping[str, Any]
         return None
     return (
         f"neighbours are {spacing * zoom.zoom:.1f} px apart as the model sees them, outside its {low}–{high} px: the "
-        "image is too coarse (record it with finer pixels), or its lattice was misjudged (pass pixel_size in Å)."
+        "image is too coarse (record it with finer pixels), or its lattice was misjudged (set the pixel size)."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from atomnb.locate.messages import NO_LATTICE, NO_SCALE
 from atomnb.locate.peaks import find_peaks, sharpness
 from atomnb.locate.prominence import single_atom_width
 from atomnb.nets.checkpoint import Model
@@ -41,8 +42,6 @@ SINGLE_SIGMA = 2.1
 
 CLEAR_CONTRAST = 60.0
 """Contrast of a Bragg peak that leaves no doubt of a lattice somewhere in the image."""
-
-NO_LATTICE = "no regular lattice found: the atoms are taken to be single ones."
 
 
 class Zoom(NamedTuple):
@@ -89,14 +88,23 @@ def find_zoom(
     period = dominant_period(image)
     messages = _scale_messages(period, pixel_size)
     trusted = None if period is not None and len(messages) and pixel_size is not None else pixel_size
-    for centre in _places(image, period):
-        if progress:
-            progress(0.5, "trying magnifications")
+    for step, centre in enumerate(_places(image, period)):
+        tell = _telling(progress, 0.1 + 0.45 * step, 0.1 + 0.45 * (step + 1))
         zooms = _candidates(period, trusted, working, SURFACE_SPACINGS_ANGSTROM if surface else SPACINGS_ANGSTROM)
-        best = _best_trial(image, model, zooms, centre, period, calibrated=trusted is not None)
+        best = _best_trial(image, model, zooms, centre, period, calibrated=trusted is not None, tell=tell)
         if best is not None:
             return Zoom(best.zoom, True, messages)
     return Zoom(min(MAX_ZOOM, SINGLE_SIGMA / single_atom_width(image)), False, [*messages, NO_LATTICE])
+
+
+def _telling(progress, low: float, high: float) -> Callable[[float], None]:
+    """Tells the share of the magnifications tried; it is also where the user may stop."""
+
+    def tell(fraction: float) -> None:
+        if progress:
+            progress(low + (high - low) * fraction, "trying magnifications")
+
+    return tell
 
 
 def _places(image: np.ndarray, period: float | None) -> Iterator[tuple[int, int]]:
@@ -108,20 +116,27 @@ def _places(image: np.ndarray, period: float | None) -> Iterator[tuple[int, int]
         yield tuple(int(i) for i in np.unravel_index(np.argmax(strength), strength.shape))
 
 
-def _best_trial(image, model: Model, zooms: list[float], centre, period, *, calibrated: bool) -> Trial | None:
+def _best_trial(
+    image, model: Model, zooms: list[float], centre, period, *, calibrated: bool, tell: Callable[[float], None]
+) -> Trial | None:
     """The best of the zooms, and of those that suit its atoms better; None without a lattice."""
-    trials = [_try(image, model, z, centre) for z in zooms]
+
+    def tried(zooms: list[float], low: float, high: float) -> Iterator[Trial]:
+        for number, zoom in enumerate(zooms):
+            tell(low + (high - low) * number / len(zooms))
+            yield _try(image, model, zoom, centre)
+
+    trials = list(tried(zooms, 0.0, 0.6))
     best = _choose([t for t in trials if _sensible(t, period)])
     if best is None or not _is_lattice(best, calibrated=calibrated):
         return None
     targets = [z for z in _targets(best, model.card.working) if abs(np.log(z / best.zoom)) > 0.1]
-    finer = [_try(image, model, z, centre) for z in targets]
-    return _choose([best, *(t for t in finer if _sensible(t, period))])
+    return _choose([best, *(t for t in tried(targets, 0.6, 1.0) if _sensible(t, period))])
 
 
 def _scale_messages(period: float | None, pixel_size: float | None) -> list[str]:
     if pixel_size is None:
-        return ["no pixel size: distances are in pixels. Pass pixel_size in Å, or calibrate by a known spacing."]
+        return [NO_SCALE]
     low, high = PLAUSIBLE_SPACING
     if period is not None and not low < period * pixel_size < 1.5 * high:
         return [

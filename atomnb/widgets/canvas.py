@@ -25,8 +25,9 @@ class ImageCanvas(anywidget.AnyWidget):
 
     The browser asks for the tiles it shows; atoms travel once and are filtered by `threshold` there, so that a
     slider moves without delay. `atoms` (float32) and `selected` (int32) are bytes, or what the browser sends in
-    their place, a memoryview. `tools` and `layers` are those the page offers. With `group_names` the groups are
-    known classes, and atoms are told by them alone: they are true, not found, and have no score or error.
+    their place, a memoryview. `tools` and `layers` are those the page offers. `group_names` are the names of the
+    groups, where they have any. `vacancies` (float32: y, x, score of each) are drawn as empty sites. Atoms that are
+    `true` were not found but put there: they are told by their names alone and have no score or error.
     """
 
     _esm = ASSETS / "canvas.js"
@@ -42,6 +43,8 @@ class ImageCanvas(anywidget.AnyWidget):
     tool = traitlets.Unicode("pan").tag(sync=True)
     spacing = traitlets.Float(0.0).tag(sync=True)
     group_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    vacancies = traitlets.Any(b"").tag(sync=True)
+    true = traitlets.Bool(False).tag(sync=True)
     tools = traitlets.List(traitlets.Unicode(), list(TOOLS)).tag(sync=True)
     layers = traitlets.List(traitlets.Unicode(), list(LAYERS)).tag(sync=True)
     show_atoms = traitlets.Bool(True).tag(sync=True)
@@ -78,9 +81,13 @@ class ImageCanvas(anywidget.AnyWidget):
         self.species = [str(name) for name in df["species"]] if df["species"].nunique() > 1 else []
         self.atoms = np.ascontiguousarray(df[list(ATOM_FIELDS)].to_numpy(np.float32)).tobytes()
 
+    def set_vacancies(self, df) -> None:
+        """The empty sites to draw, from the columns y, x and score of a table."""
+        self.vacancies = np.ascontiguousarray(df[["y", "x", "score"]].to_numpy(np.float32)).tobytes()
+
     def clear_atoms(self) -> None:
-        """Draw no atoms."""
-        self.selected, self.current, self.species, self.atoms = b"", -1, [], b""
+        """Draw no atoms and no empty sites."""
+        self.selected, self.current, self.species, self.atoms, self.vacancies = b"", -1, [], b"", b""
 
     def _set(self, layer: str, pyramid: Pyramid | None) -> None:
         self._version += 1

@@ -106,7 +106,13 @@ class FindAtoms(widgets.VBox):
             return
         self.canvas.spacing = self.state.spacing_px or 0.0
         self.canvas.set_probability(found.probability)
-        self.canvas.set_atoms(self.state.atoms.df)
+        names = self.state.names
+        df = self.state.atoms.df
+        if names:
+            df = df.assign(sublattice=[names.index(name) if name in names else -1 for name in df["species"]])
+        self.canvas.group_names = list(names)
+        self.canvas.set_atoms(df)
+        self.canvas.set_vacancies(self.state.vacancies.df)
 
     def _show_selected(self) -> None:
         self.canvas.selected = np.asarray(self.state.selected, np.int32).tobytes()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+WIDTH = 43
+"""Characters that a line of the code panel holds."""
+
 
 class Source(NamedTuple):
     """Where an image came from.
@@ -44,10 +47,10 @@ def code_of(request: Request, *, threshold: float) -> str:
     if not request.refine:
         options.append("refine=False")
     call = f"analysis = atomnb.analyze(image, {', '.join(options)})"
-    if len(call) > 58:
+    if len(call) > WIDTH:
         call = "analysis = atomnb.analyze(\n    image,\n" + "".join(f"    {o},\n" for o in options) + ")"
-    lines += [call, 'score = analysis.atoms.df["score"]', f"atoms = analysis.atoms.select(score >= {threshold:.2f})"]
-    lines += ["", 'atoms.save("atoms.csv")']
+    lines += [call, 'score = analysis.atoms.df["score"]', f"sure = score >= {threshold:.2f}"]
+    lines += ["atoms = analysis.atoms.select(sure)", "", 'atoms.save("atoms.csv")']
     return "\n".join(lines)
 
 

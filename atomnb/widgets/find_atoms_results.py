@@ -20,6 +20,11 @@ ROWS = 14
 HARMLESS = Flag.OVERLAP | Flag.BORDER
 """Remarks that say where an atom is, not that its fit went wrong."""
 
+STALE = "Found with earlier settings: press <b>Find atoms again</b>."
+
+TABLE_NOTE = "⚑ to check, · near the border or a neighbour: point at the sign to read why. Click a row to see the atom."
+"""What the signs in the last column mean."""
+
 VIEWS = ("Plot", "Table", "Export", "Code")
 MIME = {
     "csv": "text/csv",
@@ -58,22 +63,31 @@ class ResultPanel(widgets.VBox):
         )
         self.histogram = LinkedHistogram(on_range=guarded(state.show_report, "selecting")(self._select_range))
         self.histogram_note = widgets.HTML()
+        self.stale = widgets.HTML(
+            '<p class="an-warning">Found with earlier settings: press <b>Find atoms again</b>.</p>'
+        )
+        self.check = widgets.Button(tooltip="Atoms whose fit is doubtful; the table tells why")
         self.clear = widgets.Button(description="Clear selection")
-        self.clear.add_class("an-small")
+        self.selecting = widgets.HBox([self.check, self.clear])
+        self.selecting.add_class("an-line")
+        for button in self.selecting.children:
+            button.add_class("an-small")
         turning = guarded(state.show_report, "showing the table")
         self.table = PagedTable(
             on_sort=turning(self._sort_by), on_page=turning(self._go_to), on_row=turning(self._click_row)
         )
+        self.table_note = widgets.HTML(f'<p class="an-muted">{TABLE_NOTE}</p>')
         self.exports = {name: widgets.Button(description=label, tooltip=tip) for name, label, tip in EXPORTS}
         self.export_why = widgets.HTML()
         self.code = CodePanel()
         self.boxes = {
-            "Plot": widgets.VBox([self.quantity, self.histogram.widget, self.histogram_note, self.clear]),
-            "Table": widgets.VBox([self.table]),
+            "Plot": widgets.VBox([self.quantity, self.histogram.widget, self.histogram_note]),
+            "Table": widgets.VBox([self.table, self.table_note]),
             "Export": widgets.VBox([*self._export_rows(), self.export_why]),
             "Code": widgets.VBox([self.code]),
         }
-        super().__init__([widgets.HTML("<h2>Result</h2>"), self.summary, self.view, *self.boxes.values()])
+        title = widgets.HTML("<h2>Result</h2>")
+        super().__init__([title, self.summary, self.stale, self.selecting, self.view, *self.boxes.values()])
         self.add_class("an-panel")
         self.add_class("an-results")
         self._connect()
@@ -84,10 +98,12 @@ class ResultPanel(widgets.VBox):
         state = self.state
         later = debounced(guarded(state.show_report, "showing the result")(self._show))
         state.observe(later, ["found", "threshold", "selected", "pixel_size", "opened"])
+        state.observe(later, ["model", "contrast", "whole_stack"])
         state.observe(lambda _: self._show_current(), "current")
         self.quantity.observe(later, "value")
         self.view.observe(lambda _: self._show_view(), "value")
         self.clear.on_click(lambda _: state.select([]))
+        self.check.on_click(lambda _: state.select(self._doubtful()))
         for name, button in self.exports.items():
             button.on_click(guarded(state.show_report, "exporting")(lambda _, name=name: self.export(name)))
 
@@ -125,6 +141,11 @@ class ResultPanel(widgets.VBox):
     def _select_range(self, low: float, high: float) -> None:
         self.state.select_range(self.quantity.value, low, high)
 
+    def _doubtful(self) -> np.ndarray:
+        """Rows of the shown atoms whose fit is doubtful."""
+        flags = self.state.atoms.df["flags"].to_numpy()[self.state.shown]
+        return self.state.shown[flags & ~int(HARMLESS) != 0]
+
     def _click_row(self, atom: int) -> None:
         self.state.current = atom
         y, x = self.state.atoms.positions_yx[atom]
@@ -146,6 +167,8 @@ class ResultPanel(widgets.VBox):
 
     def _show(self) -> None:
         found = self.state.found is not None
+        self.stale.layout.display = None if self.state.stale else "none"
+        self.selecting.layout.display = None if found else "none"
         self.summary.value = self._summary() if found else '<p class="an-muted">Atoms show up here.</p>'
         self.view.layout.display = None if found else "none"
         for name, box in self.boxes.items():
@@ -157,6 +180,9 @@ class ResultPanel(widgets.VBox):
         chosen = np.isin(state.shown, state.selected)
         self.histogram.show(values, chosen, label)
         self.histogram_note.value = f'<p class="an-muted">{self._histogram_text(values, chosen)}</p>'
+        doubtful = len(self._doubtful())
+        self.check.description = f"Select the {doubtful} to check"
+        self.check.layout.display = None if doubtful else "none"
         self.clear.layout.display = None if len(state.selected) else "none"
         no_scale = state.found.analysis.pixel_size is None
         self.exports["xyz"].disabled = no_scale
@@ -174,9 +200,11 @@ class ResultPanel(widgets.VBox):
         facts = [("atoms", f"{len(df):,}".replace(",", " "), "Atoms at or above the threshold")]
         if np.isfinite(error):
             size = state.found.analysis.pixel_size
-            facts.append(("median error", f"{error * size * 100:.2g} pm" if size else f"{error:.2g} px", "1σ per axis"))
-        doubtful = int((df["flags"] & ~int(HARMLESS) != 0).sum())
-        facts.append(("to check", str(doubtful), "Atoms whose fit is doubtful: see the remarks in the table"))
+            text = f"{rounded(error * size * 100)} pm" if size else f"{rounded(error)} px"
+            facts.append(("median error", text, "1σ per axis"))
+        empty = int((state.vacancies.df["score"] >= state.threshold).sum())
+        if empty:
+            facts.append(("vacancies" if empty > 1 else "vacancy", str(empty), "Empty sites, crossed in the image"))
         if len(state.selected):
             facts.append(("selected", str(int(np.isin(state.shown, state.selected).sum())), "Selected atoms"))
         html = "".join(f'<div title="{tip}"><b>{value}</b>{name}</div>' for name, value, tip in facts)
@@ -195,7 +223,7 @@ class ResultPanel(widgets.VBox):
         rows = state.selected[np.isin(state.selected, state.shown)] if len(state.selected) else state.shown
         df = state.atoms.df.iloc[rows]
         size = state.atoms.pixel_size
-        columns = _columns(size)
+        columns = _columns(size, named=bool(state.names))
         df = df.assign(error=mean_error(df), number=rows)
         if self._sort:
             order = np.argsort(df[self._sort].to_numpy(), kind="stable")
@@ -213,6 +241,7 @@ class ResultPanel(widgets.VBox):
                 )
             ],
             "ids": [int(i) for i in part.index],
+            "remarks": [Flag.describe(int(flags)) for flags in part["flags"]],
             "first": first,
             "total": len(rows),
             "size": ROWS,
@@ -224,11 +253,23 @@ class ResultPanel(widgets.VBox):
         self.table.current = self.state.current
 
 
+def rounded(value: float) -> str:
+    """A number with two significant digits, never as a power of ten."""
+    if not np.isfinite(value) or value == 0:
+        return "–" if value else "0"
+    return f"{value:.{max(0, 1 - int(np.floor(np.log10(abs(value)))))}f}"
+
+
+def _mark(flags: int) -> str:
+    """One sign for the remarks of an atom."""
+    return "⚑" if flags & ~int(HARMLESS) else "·" if flags else ""
+
+
 def _short(value: float) -> str:
     return f"{value:.3g}".replace("e+0", "e")
 
 
-def _columns(size: float | None):
+def _columns(size: float | None, *, named: bool):
     """Name, label, explanation and text of each column of the table."""
     unit, factor, small, fine = ("Å", size, "pm", 100 * size) if size else ("px", 1.0, "px", 1.0)
 
@@ -236,15 +277,19 @@ def _columns(size: float | None):
         return f"{value * factor:.2f}"
 
     def error(value) -> str:
-        return f"{value * fine:.2g}" if np.isfinite(value) else "–"
+        return rounded(value * fine)
 
+    group = ("sublattice", "Grp", "Group by intensity and surroundings", lambda v: "–" if v < 0 else str(v))
+    if named:
+        group = ("species", "Name", "What the model calls it", str)
+    intensity = ("intensity", "Intens.", "Integrated signal above the background", _short)
     return (
         ("number", "#", "Number of the atom", str),
         ("y", f"y ({unit})", "Distance from the top", length),
         ("x", f"x ({unit})", "Distance from the left", length),
         ("error", f"± ({small})", "Standard error per axis, 1σ", error),
-        ("intensity", "Intens.", "Integrated signal above the background", _short),
-        ("sublattice", "Grp", "Group by intensity and surroundings", lambda v: "–" if v < 0 else str(v)),
+        *([] if named else [intensity]),  # names take its place; it is in the plot and the exports
+        group,
         ("score", "Score", "Probability of an atom here", lambda v: f"{v:.2f}"),
-        ("flags", "Remarks", "What to keep in mind", lambda v: Flag.describe(int(v))),
+        ("flags", "⚑", "Remarks: what to keep in mind", lambda v: _mark(int(v))),
     )

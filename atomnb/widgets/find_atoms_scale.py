@@ -6,6 +6,7 @@ from html import escape
 
 import ipywidgets as widgets
 
+from atomnb.locate.messages import NO_SCALE
 from atomnb.widgets.find_atoms_state import FindAtomsState
 from atomnb.widgets.report import guarded
 
@@ -70,16 +71,19 @@ class ScalePanel(widgets.VBox):
     def _facts(self) -> str:
         state = self.state
         size, spacing = state.pixel_size, state.spacing_px
-        used = f"{size:.4g} Å/px" if size else "unknown"
-        rows = [("Pixel size", used, state.scale_origin if size else "distances are in pixels")]
+        used = f"{size:.5g} Å/px" if size else "unknown"
+        rows = [("Pixel size", used, state.scale_origin if size else "distances are in pixels: calibrate to get Å")]
         if spacing:
-            text = f"{spacing * size:.3g} Å" if size else f"{spacing:.1f} px"
-            where = "atoms found" if state.found is not None else "estimated from the image"
-            rows.append(("Neighbours", f"{text} apart", where))
+            text = f"{spacing * size:.2f} Å" if size else f"{spacing:.1f} px"
+            known = state.found is not None
+            where = "between the atoms found" if known else "first guess: finding the atoms measures it"
+            rows.append(("Neighbours", f"{'' if known else '≈ '}{text} apart", where))
         else:
             rows.append(("Neighbours", "–", "no lattice found in the image"))
         html = "".join(f"<tr><th>{a}</th><td><b>{b}</b><small>{escape(c)}</small></td></tr>" for a, b, c in rows)
-        notes = "".join(f'<p class="an-warning">{escape(_sentence(note))}</p>' for note in state.notes)
+        # that there is no pixel size stands in the first row
+        told = [note for note in state.notes if note != NO_SCALE]
+        notes = "".join(f'<p class="an-warning">{escape(_sentence(note))}</p>' for note in told)
         return f'<table class="an-facts">{html}</table>{notes}'
 
     def _why_not(self) -> str:
@@ -93,7 +97,8 @@ class ScalePanel(widgets.VBox):
         if self.way.value == "Pixel size":
             return "The side of one pixel. 1 nm = 10 Å, 100 pm = 1 Å."
         if self.way.value == "Spacing":
-            return "The distance between nearest atoms in your material, for example 1.42 in graphene."
+            how = "The distance between nearest atoms in your material, for example 1.42 in graphene."
+            return how if self.state.found is not None else f"{how} Find the atoms first: until then it is a guess."
         return "The distance between the two points you marked."
 
 

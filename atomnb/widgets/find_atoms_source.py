@@ -163,12 +163,14 @@ def _about(opened) -> str:
     from html import escape
 
     image, source = opened.image, opened.source
-    size = " × ".join(str(n) for n in image.data.shape)
+    size = "\u00a0×\u00a0".join(str(n) for n in image.data.shape) + "\u00a0px"
     title, lines = image.name or source.name, [f"File: {source.name}"]
     if source.kind == "sample":
         sample = next(s for s in atomnb.list_samples() if s.name == source.name)
         title, lines = sample.title, [sample.summary, f"Credit: {sample.credit}"]
     facts = {name: value for name, value in image.metadata.items() if name in SHOWN_METADATA and value is not None}
     lines += [f"{SHOWN_METADATA[name]}: {value}" for name, value in facts.items()]
+    if image.metadata.get("technique") == "STM":
+        lines.append("Shown and analysed without the tilt of the sample.")
     body = "".join(f"<div>{escape(line)}</div>" for line in lines)
-    return f'<details class="an-about"><summary><b>{escape(title)}</b> · {size} px</summary>{body}</details>'
+    return f'<details class="an-about"><summary><b>{escape(title)}</b> · {size}</summary>{body}</details>'

@@ -145,7 +145,7 @@ class FindAtomsState(traitlets.HasTraits):
         opened = self._require_image()
         if frame == opened.frame:
             return
-        picture = Pyramid(opened.image.frame(frame))
+        picture = Pyramid(_seen(opened.image, frame))
         keep = self.found if self.found is not None and self.found.request.frame is None else None
         with self.hold_trait_notifications():
             self._clear()
@@ -205,7 +205,7 @@ class FindAtomsState(traitlets.HasTraits):
 
         scale = self.opened.scale
         if scale.pixel_size != self.pixel_size:
-            scale = estimate_scale(self.opened.image.frame(self.frame), pixel_size=self.pixel_size)
+            scale = estimate_scale(_seen(self.opened.image, self.frame), pixel_size=self.pixel_size)
             self.opened = self.opened._replace(scale=scale)
         return tuple(dict.fromkeys([*self.opened.notes, *scale.messages]))
 
@@ -264,6 +264,20 @@ class FindAtomsState(traitlets.HasTraits):
     def atoms(self):
         """All atoms of the frame shown, down to the lowest threshold (AtomTable); None before the analysis."""
         return None if self.found is None else self.found.analysis.atoms.in_frame(self.found.frame)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model of the analysis calls its atoms; empty if it knows but one kind."""
+        from atomnb.nets.checkpoint import VACANCY
+
+        classes = () if self.found is None else self.found.analysis.classes[1:]
+        names = tuple(name for name in classes if name != VACANCY)
+        return names if len(names) > 1 else ()
+
+    @property
+    def vacancies(self):
+        """The empty sites of the frame shown, down to the lowest threshold (AtomTable); None before the analysis."""
+        return None if self.found is None else self.found.analysis.vacancies.in_frame(self.found.frame)
 
     @property
     def shown(self) -> np.ndarray:
@@ -330,11 +344,19 @@ def mean_error(df):
 def _prepare(image: Micrograph, source: Source, channels, frame: int, notes, progress) -> Opened:
     from atomnb.scale import estimate_scale
 
-    pixels = image.frame(frame)
+    pixels = _seen(image, frame)
     picture = Pyramid(pixels)
     progress(0.8, "measuring the scale")
     scale = estimate_scale(pixels, pixel_size=image.pixel_size)
     return Opened(image, source, channels, frame, picture, scale, notes)
+
+
+def _seen(image: Micrograph, frame: int) -> np.ndarray:
+    """The pixels as the analysis sees them: topographs without the tilt of the sample, which would hide the atoms."""
+    from atomnb.level import level_plane
+
+    pixels = image.frame(frame)
+    return level_plane(pixels) if image.metadata.get("technique") == "STM" else pixels
 
 
 def _probability(analysis, frame: int) -> Pyramid:

@@ -9,6 +9,9 @@ import numpy as np
 ALL_COLOUR = "#b6c4cd"
 CHOSEN_COLOUR = "#0f766e"
 MAX_BINS = 60
+MANY = 200
+"""Values from which on a histogram has at least half of MAX_BINS bins."""
+AXIS_COLOUR = "#9aa5b1"
 
 
 class LinkedHistogram:
@@ -37,6 +40,9 @@ class LinkedHistogram:
         figure = self._plot.state
         figure.toolbar.autohide = True
         figure.toolbar.logo = None
+        for axis in figure.axis:
+            axis.update(axis_line_color=AXIS_COLOUR, major_tick_line_color=AXIS_COLOUR, minor_tick_line_color=None)
+            axis.update(major_tick_in=0, major_tick_out=4)
         # The stream BoundsX would do, but its callback is a coroutine that nothing awaits outside a Bokeh server.
         figure.on_event(SelectionGeometry, self._on_selection)
         self._on_range = on_range
@@ -83,7 +89,8 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
         low, high = low - 0.5, high + 0.5
     spread = np.subtract(*np.percentile(values, [75, 25]))
     width = 2 * spread / len(values) ** (1 / 3) or (high - low) / 10
-    count = int(np.clip(np.ceil((high - low) / width), 8, MAX_BINS))
+    # several peaks of many atoms stay apart
+    count = int(np.clip(np.ceil((high - low) / width), 8 if len(values) < MANY else MAX_BINS // 2, MAX_BINS))
     margin = 0.02 * (high - low)
     return np.linspace(low - margin, high + margin, count + 1)
 

@@ -50,7 +50,7 @@ class Simulate(widgets.VBox):
         self.error = ErrorPanel()
         self.stale = widgets.HTML()
         self.canvas = ImageCanvas()
-        self.canvas.layers, self.canvas.tools = ["show_atoms"], ["pan", "ruler"]
+        self.canvas.layers, self.canvas.tools, self.canvas.true = ["show_atoms"], ["pan", "ruler"], True
         self.structure = StructurePanel(state)
         self.microscope = MicroscopePanel(state)
         self.exposure = ExposurePanel(state)

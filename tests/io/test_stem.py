@@ -171,7 +171,7 @@ def test_tif_of_imagej_with_its_scale(tmp_path, pixels):
 def test_tif_of_imagej_without_unit_is_uncalibrated(tmp_path, pixels):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels, imagej=True, resolution=(50, 50), metadata={"unit": "pixel"})
-    with pytest.warns(CalibrationWarning, match=r"not a length.*pass pixel_size"):
+    with pytest.warns(CalibrationWarning, match=r"not a length.*set it"):
         image = read_image(path)
     assert image.pixel_size is None
 

@@ -130,6 +130,20 @@ def test_cancelling_stops(scene):
         quiet(scene.image, progress=cancel)
 
 
+def test_every_magnification_tried_is_told_and_can_be_the_last(scene):
+    told = []
+
+    def stop(fraction, message):
+        told.append((fraction, message))
+        if [m for _, m in told].count("trying magnifications") == 2:
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        quiet(scene.image, progress=stop)
+    fractions = [f for f, _ in told]
+    assert fractions == sorted(fractions) and fractions[-1] < 0.05
+
+
 def test_progress_ends_at_one(scene):
     seen = []
     quiet(scene.image[:128, :128], pixel_size=scene.pixel_size, progress=lambda f, m: seen.append(f))

@@ -169,3 +169,26 @@ def test_samples_open_with_their_credit(state):
     state.open_sample("si-110")
     assert state.opened.source.kind == "sample"
     assert state.opened.image.shape == (512, 512)
+
+
+def test_a_model_that_names_atoms_gives_their_names_and_the_empty_sites(state):
+    state.open_sample("mos2")
+    assert state.names == ()
+    state.model = "tmd"
+    state.find()
+    assert state.report is None, state.report
+    assert state.names == ("metal", "chalcogen pair", "single chalcogen")
+    assert set(state.atoms.df["species"]) <= set(state.names)
+    assert 1 <= len(state.vacancies) < 0.01 * len(state.atoms)
+
+
+def test_a_topograph_is_seen_without_its_tilt(state, monkeypatch, square_lattice):
+    tilted = square_lattice + 40 * np.arange(square_lattice.shape[1])
+    topograph = atomnb.Micrograph(tilted, pixel_size=0.2, metadata={"technique": "STM"})
+    monkeypatch.setattr(atomnb, "read_image", lambda path, channel: topograph)
+    state.open_path("lattice.npy")
+    assert state.report is None, state.report
+    picture = state.opened.picture.levels[0]
+    columns = picture.mean(axis=0) / np.iinfo(picture.dtype).max
+    assert np.ptp(columns) < 0.5, "the tilt hides the atoms"
+    assert state.opened.scale.spacing_px == pytest.approx(12, rel=0.03)

@@ -2,6 +2,7 @@
 
 const INK = "#11161c";
 const RULER = "#ffe066";
+const VACANCY = "#ff5fa2";
 const CACHE_TILES = 120;
 const FIELDS = 7; // y, x, y_err, x_err, score, group, flags
 
@@ -172,9 +173,9 @@ class Viewer {
   listen() {
     const on = (traits, act) => traits.forEach((name) => this.model.on(`change:${name}`, act));
     on(["view"], () => this.takeView());
-    on(["atoms", "species"], () => this.takeAtoms());
+    on(["atoms", "species", "vacancies"], () => this.takeAtoms());
     on(["overlay", "threshold", "selected", "current", "points", "spacing", "pixel_size", "show_atoms",
-      "show_probability", "show_errors", "tool", "hint", "layers", "tools", "group_names"], () => this.refresh());
+      "show_probability", "show_errors", "tool", "hint", "layers", "tools", "group_names", "true"], () => this.refresh());
     this.model.on("msg:custom", (message, buffers) => {
       if (message.kind === "tile") this.takeTile(message, buffers[0]);
       if (message.kind === "picture") this.savePicture(message.name);
@@ -216,6 +217,8 @@ class Viewer {
       if (!this.grid.has(key)) this.grid.set(key, []);
       this.grid.get(key).push(i);
     }
+    const sites = new Float32Array(bytesOf(this.model.get("vacancies")));
+    this.vacancies = Array.from({ length: Math.floor(sites.length / 3) }, (_, i) => sites.subarray(3 * i, 3 * i + 3));
     const errors = [];
     for (let i = 0; i < this.count; i += Math.max(1, Math.floor(this.count / 500))) {
       const e = this.data[i * FIELDS + 2];
@@ -436,7 +439,10 @@ class Viewer {
     const overlay = this.model.get("overlay");
     if (this.model.get("show_probability") && overlay.version) this.drawLayer("probability", overlay);
     if (this.model.get("show_errors")) this.drawErrors();
-    if (this.model.get("show_atoms")) this.drawAtoms();
+    if (this.model.get("show_atoms")) {
+      this.drawAtoms();
+      this.drawVacancies();
+    }
     this.drawCurrent();
     this.drawTool();
     this.drawScaleBar();
@@ -495,6 +501,30 @@ class Viewer {
       }
     }
     c.globalAlpha = 1;
+  }
+
+  emptySites() {
+    const threshold = this.model.get("threshold");
+    return this.vacancies.filter(([, , score]) => score >= threshold);
+  }
+
+  drawVacancies() {
+    const c = this.context;
+    const radius = Math.max(4, this.radius());
+    const arm = 0.45 * radius;
+    c.strokeStyle = VACANCY;
+    c.lineWidth = 2;
+    c.beginPath();
+    for (const [y, x] of this.emptySites()) {
+      const [sx, sy] = this.screenAt(y, x);
+      c.moveTo(sx + radius, sy);
+      c.arc(sx, sy, radius, 0, 2 * Math.PI);
+      for (const side of [-1, 1]) {
+        c.moveTo(sx - arm, sy - side * arm);
+        c.lineTo(sx + arm, sy + side * arm);
+      }
+    }
+    c.stroke();
   }
 
   errorFactor() {
@@ -614,9 +644,12 @@ class Viewer {
         if (known.length) return known[group] ?? "no class";
         return group < 0 || colour === this.model.get("plain_colour") && this.ungrouped() ? "no group" : `group ${group}`;
       };
+      const safe = (text) => text.replace(/[&<]/g, (sign) => ({ "&": "&amp;", "<": "&lt;" })[sign]);
       const sorted = [...this.groupCounts].sort((a, b) => name(a[0]).localeCompare(name(b[0])));
-      for (const [colour, count] of sorted) lines.push(`<i style="border-color:${colour}"></i>${name(colour)} · ${count}`);
+      for (const [colour, count] of sorted) lines.push(`<i style="border-color:${colour}"></i>${safe(name(colour))} · ${count}`);
     }
+    const empty = this.model.get("show_atoms") ? this.emptySites().length : 0;
+    if (empty) lines.push(`<i class="an-swatch-v" style="border-color:${VACANCY}"></i>vacancy · ${empty}`);
     if (this.model.get("show_probability") && this.model.get("overlay").version) lines.push('<i class="an-swatch-p"></i>probability of an atom');
     if (this.model.get("show_errors") && this.medianError > 0) lines.push(`<i class="an-swatch-e"></i>1σ errors, drawn ${this.errorFactor()}× larger`);
     const html = lines.map((line) => `<div>${line}</div>`).join("");
@@ -743,7 +776,7 @@ class Viewer {
       this.where.textContent = value === null ? "outside the image" : `y, x ${y.toFixed(1)}, ${x.toFixed(1)} px${inAngstrom} · value ${digits(value)}`;
       hovered = this.atomNear(...this.pointer);
     } else {
-      this.where.textContent = `${this.view.height} × ${this.view.width} px${size ? ` · ${digits(size)} Å/px` : " · no scale"}`;
+      this.where.textContent = `${this.view.height} × ${this.view.width} px${size ? ` · ${digits(size, 5)} Å/px` : " · no scale"}`;
     }
     const atom = hovered >= 0 ? hovered : this.model.get("current");
     this.what.textContent = atom >= 0 && atom < this.count ? this.describe(atom) : "";
@@ -754,10 +787,11 @@ class Viewer {
     const size = this.model.get("pixel_size");
     const species = this.model.get("species")[i];
     const known = this.model.get("group_names");
-    if (known.length) return [species, known[group] && known[group] !== species ? `class ${known[group]}` : ""].filter(Boolean).join(" · ");
+    if (this.model.get("true")) return [species, known[group] && known[group] !== species ? `class ${known[group]}` : ""].filter(Boolean).join(" · ");
     const parts = [`atom ${i}`];
-    if (species) parts.push(species);
-    if (group >= 0) parts.push(`group ${group}`);
+    const name = species ?? known[group];
+    if (name) parts.push(name);
+    else if (group >= 0) parts.push(`group ${group}`);
     parts.push(`score ${score.toFixed(2)}`);
     if (yErr > 0) {
       const unit = size ? `${digits(yErr * size * 100, 2)}, ${digits(xErr * size * 100, 2)} pm` : `${digits(yErr, 2)}, ${digits(xErr, 2)} px`;

@@ -23,6 +23,14 @@ function render({ model, el }) {
   box.append(heading, filter, list);
   el.append(box);
 
+  // The list alone is scrolled: scrollIntoView would move the page too.
+  const reveal = () => {
+    const row = list.querySelector('[aria-selected="true"]');
+    if (!row) return;
+    const [top, bottom] = [row.offsetTop - list.offsetTop - 4, row.offsetTop - list.offsetTop + row.offsetHeight + 4];
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
+  };
   const show = () => {
     const items = model.get("items");
     heading.textContent = model.get("heading");
@@ -48,13 +56,15 @@ function render({ model, el }) {
       row.onclick = () => model.send({ kind: "choose", key: item.key });
       list.append(row);
     }
+    reveal();
     if (!list.children.length) list.textContent = words ? "Nothing matches." : model.get("empty");
   };
+  new ResizeObserver(reveal).observe(list);
   filter.oninput = show;
   model.on("change:items", () => {
     filter.value = "";
-    show();
     list.scrollTop = 0;
+    show();
   });
   for (const trait of ["heading", "chosen"]) model.on(`change:${trait}`, show);
   show();

@@ -13,7 +13,7 @@ function render({ model, el }) {
     return node;
   };
   const show = () => {
-    const { columns, rows, ids, first, total, size, sort, descending } = model.get("page");
+    const { columns, rows, ids, remarks, first, total, size, sort, descending } = model.get("page");
     head.replaceChildren();
     body.replaceChildren();
     pager.replaceChildren();
@@ -30,7 +30,12 @@ function render({ model, el }) {
       const tr = document.createElement("tr");
       tr.dataset.atom = ids[k];
       tr.setAttribute("aria-selected", String(ids[k] === model.get("current")));
-      row.forEach((text) => tr.append(cell("td", text)));
+      row.forEach((text) => {
+        const td = cell("td", text);
+        td.title = text;
+        tr.append(td);
+      });
+      tr.lastChild.title = remarks?.[k] ?? "";
       tr.onclick = () => model.send({ kind: "atom", atom: ids[k] });
       body.append(tr);
     });
