@@ -127,7 +127,9 @@ def measure_strain(
     -----
     Neighbours are those by lattice vectors, on the same sublattice: a shift of one sublattice against another is no
     strain. F is fitted to them by least squares, weighted by their errors, and decomposed in closed form. Errors are
-    propagated from those of the positions, assumed independent; the reference is taken as exact.
+    propagated from those of the positions, assumed independent; the reference is taken as exact. Beside an edge or a
+    hole the value stands for the middle of the neighbours that are there, up to half a lattice vector inward. Waves of
+    strain shorter than about 25 lattice vectors are damped by more than 1 %.
 
     Examples
     --------
