@@ -43,7 +43,7 @@ DRIFT_STEP = 0.02
 
 
 class Frame(NamedTuple):
-    """A noisy frame with its truth; positions (n, 2) are row, col in px."""
+    """A noisy frame with its truth; positions (n, 2) are row, col in px, `heaviest_z` (n,) is of `columns_yx`."""
 
     image: np.ndarray
     columns_yx: np.ndarray
@@ -51,6 +51,7 @@ class Frame(NamedTuple):
     vacancies_yx: np.ndarray
     spacing: float
     pixel_size: float
+    heaviest_z: np.ndarray
 
 
 @dataclass
@@ -126,7 +127,8 @@ def noisy_frame(path: Path, counts: float, seed: int = 0) -> Frame:
         & (signal_to_noise(expected, columns_yx, spacing) >= LEAST_SNR)
         & has_own_maximum(expected, columns_yx, MATCH_RADIUS * spacing)
     )
-    return Frame(image, columns_yx[visible], columns_yx[~visible], vacancies_yx, spacing, pixel_size)
+    heaviest = columns[visible, 3].astype(int)
+    return Frame(image, columns_yx[visible], columns_yx[~visible], vacancies_yx, spacing, pixel_size, heaviest)
 
 
 def relative_weight(columns: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ BATCHES = 12
 
 def calibration(net, name: str) -> dict[str, tuple[float, float]]:
     """Of atoms on lattices, and of single atoms on a support where the recipe has such scenes."""
-    scenes = recipe(name).curriculum[-1][1]
+    scenes = replace(recipe(name).curriculum[-1][1], share_stm=0.0)
     on_lattice = fit_calibration(net, replace(scenes, share_sparse=0.0), batches=BATCHES)
     if scenes.material:
         return {"lattice": on_lattice, "single": on_lattice}

@@ -88,13 +88,9 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     final = (truth + 0.5) * factor - 0.5
     shape = (config.size, config.size)
     shown = (visible > 0) | ((amplitude == 0) & (label >= 0))
-    labels = torch.stack(
-        [
-            render.render_heatmap(final, (shown & (label == k)).float(), shape, sigma=render.LABEL_SIGMA)
-            for k in range(len(label_names(config)))
-        ],
-        dim=1,
-    )
+    kinds = torch.arange(len(label_names(config)), device=device)[:, None]
+    of_kind = (shown[:, None] & (label[:, None] == kinds)).float()
+    labels = render.render_heatmaps(final, of_kind, shape, sigma=render.LABEL_SIGMA)
     doubtful = ((visible <= 0) & (amplitude > 0)).float()
     reach = 0.3 * spacing * factor
     weights = 1 - (_discs(final, doubtful, reach, shape) > 0.5).float() * (labels.sum(dim=1) < 0.05).float()
@@ -223,7 +219,7 @@ def _shift_at(row_shift, rows, sigma):
     """The row shift a column feels: averaged over the rows it spans, weighted by its profile."""
     y = torch.arange(row_shift.shape[1], device=rows.device, dtype=rows.dtype)
     width = sigma[:, None, None].clamp(min=0.7)
-    weight = torch.exp(-0.5 * ((rows[..., None].clamp(0, len(y) - 1) - y) / width) ** 2)
+    weight = render.bell((rows[..., None].clamp(0, len(y) - 1) - y) / width)
     return (weight * row_shift[:, None]).sum(-1) / weight.sum(-1)
 
 
@@ -262,5 +258,5 @@ def _discs(positions, present, radius, shape):
     """(B, H, W) > 0.5 within `radius` (B,) of a present position."""
     width = (radius[:, None] / 1.18).expand_as(present)
     grid = [torch.arange(n, device=present.device, dtype=present.dtype) for n in shape]
-    rows, columns = (torch.exp(-0.5 * ((grid[a] - positions[..., a, None]) / width[..., None]) ** 2) for a in (0, 1))
+    rows, columns = (render.bell((grid[a] - positions[..., a, None]) / width[..., None]) for a in (0, 1))
     return torch.bmm((rows * present[..., None]).transpose(1, 2), columns)

@@ -132,12 +132,12 @@ def polycrystal(rng: np.random.Generator, motifs: list[Motif], extent: float, *,
 
 def far_apart(points: np.ndarray, distance: float) -> np.ndarray:
     """Mask (N,) of a subset of the points in which no two are closer than `distance`; earlier points win."""
-    keep = np.ones(len(points), bool)
+    keep = [True] * len(points)  # a list, and plain numbers: NumPy's are slow one by one
     pairs = cKDTree(points).query_pairs(distance, output_type="ndarray")
-    for i, j in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
+    for i, j in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].tolist():
         if keep[i]:
             keep[j] = False
-    return keep
+    return np.array(keep, bool)
 
 
 def smooth_displacement(

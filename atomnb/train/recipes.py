@@ -38,6 +38,17 @@ _DENSE = SceneConfig(
     share_sparse=0.10,
 )
 
+_HARDEST = replace(
+    _DENSE,
+    typical_spacing=7.0,
+    visible_over_texture=3.2,
+    share_low_dose=0.6,
+    low_dose=(25.0, 180.0),
+    share_crystal=0.52,
+    share_honeycomb=0.3,
+    share_sparse=0.16,
+)
+
 UNIVERSAL = Recipe(
     curriculum=(
         (0, SceneConfig()),
@@ -45,27 +56,17 @@ UNIVERSAL = Recipe(
         (4800, _DENSE),
         # Single atoms on a rough support: call only what stands out of the roughness.
         (5300, replace(_DENSE, visible_over_texture=3.2, share_sparse=0.16)),
-        # The hardest last: dense lattices at the lowest doses.
-        (
-            8900,
-            replace(
-                _DENSE,
-                typical_spacing=7.0,
-                visible_over_texture=3.2,
-                share_low_dose=0.6,
-                low_dose=(25.0, 180.0),
-                share_crystal=0.52,
-                share_honeycomb=0.3,
-                share_sparse=0.16,
-            ),
-        ),
+        # The hardest: dense lattices at the lowest doses.
+        (8900, _HARDEST),
+        # Last, beside them, surfaces under a tunnelling tip.
+        (12500, replace(_HARDEST, share_stm=0.15)),
     ),
-    steps=12500,
+    steps=16000,
 )
 
 
 def _of_material(scenes: SceneConfig, *, steps: int = 2500) -> Recipe:
-    """First at any dose, then half of them at low ones: 2500 steps are a quarter of an hour on two cores."""
+    """First at any dose, then half of them at low ones: 2500 steps take a quarter of an hour on two cores."""
     return Recipe(((0, scenes), (1200, replace(scenes, share_low_dose=0.5))), steps=steps)
 
 
@@ -77,8 +78,14 @@ RECIPES = {
     "universal": UNIVERSAL,
     "graphene-si": _of_material(
         replace(
-            _SHEET, material="graphene-si", typical_spacing=7.0, spacing=(4.9, 10.0), spacing_over_sigma=(2.6, 4.6)
+            _SHEET,
+            material="graphene-si",
+            typical_spacing=7.0,
+            spacing=(4.9, 10.0),
+            spacing_over_sigma=(2.6, 4.6),
+            low_dose=(18.0, 400.0),
         ),
+        steps=5000,
     ),
     "tmd": _of_material(
         replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)),
@@ -93,9 +100,11 @@ RECIPES = {
             spacing_over_sigma=(2.4, 6.0),
             share_inverted=0.3,
         ),
+        steps=4000,
     ),
     "dumbbell": _of_material(
         replace(_SHEET, material="dumbbell", typical_spacing=6.8, spacing=(4.9, 10.0), spacing_over_sigma=(2.5, 6.0)),
+        steps=4000,
     ),
 }
 """Recipes of the shipped models by name."""

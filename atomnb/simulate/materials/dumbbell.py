@@ -28,7 +28,7 @@ def lay_out(rng: np.random.Generator, config: SceneConfig) -> Layout:
     inside = (np.abs(points) <= extent).all(axis=1)
     points, kind = points[inside], kind[inside]
     amplitude, label = _contrast(rng, kind)
-    amplitude = amplitude * np.exp(rng.normal(0, rng.uniform(0, 0.06), len(kind)))
+    amplitude = amplitude * np.exp(rng.normal(0, rng.uniform(0, 0.1), len(kind)))
     keep = rng.random(len(kind)) > (rng.uniform(0, 0.03) if rng.random() < 0.3 else 0)
     points, amplitude, label = points[keep], amplitude[keep], label[keep]
     if rng.random() < 0.2:

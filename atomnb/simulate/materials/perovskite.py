@@ -30,8 +30,9 @@ def lay_out(rng: np.random.Generator, config: SceneConfig) -> Layout:
     points = sites.positions_yx + _polar(rng, sites, spacing)
     power = rng.uniform(0.7, 1.1) if rng.random() < 0.3 else rng.uniform(1.5, 2.0)
     amplitude = _strength(rng, points, label, power)
-    amplitude *= np.exp(rng.normal(0, rng.uniform(0, 0.06), len(label)))
-    keep = rng.random(len(label)) > (rng.uniform(0, 0.03) if rng.random() < 0.4 else 0)
+    amplitude *= np.exp(rng.normal(0, rng.uniform(0, 0.1), len(label)))
+    # enough empty sites that a site is not taken for filled because the lattice asks for it
+    keep = rng.random(len(label)) > (rng.uniform(0, 0.08) if rng.random() < 0.7 else 0)
     return finished(rng, points[keep], amplitude[keep], label[keep], spacing=spacing, sigma=sigma, extent=extent)
 
 
