@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from atomnb.errors import AtomnbError
 from atomnb.graph.neighbors import Neighbors
-from atomnb.graph.rings import Rings
+from atomnb.graph.rings import Rings, ring_neighbors
 
 HOST_SIZE = 6
 """Bonds round a ring of a three-coordinated sheet: graphene, h-BN, a dichalcogenide from above."""
@@ -258,19 +258,6 @@ def _host_bond(neighbors: Neighbors, rings: Rings) -> float:
 
 def _middles(neighbors: Neighbors, rings: Rings, pairs: np.ndarray) -> np.ndarray:
     """Middles (P, 2) of pairs of rings, which may lie on two sides of a periodic cell."""
-    middles = []
-    for one, other in pairs:
-        shared = np.intersect1d(rings.of(one), rings.of(other))[0]
-        apart = _from_centre(neighbors, rings, one, shared) - _from_centre(neighbors, rings, other, shared)
-        middles.append(rings.centres_yx[one] + apart / 2)
-    return np.array(middles)
-
-
-def _from_centre(neighbors: Neighbors, rings: Rings, ring: int, atom: int) -> np.ndarray:
-    """Vector (2,) from the centre of a ring to one of its atoms."""
-    atoms = rings.of(ring)
-    edges = rings.edges[rings.offsets[ring] : rings.offsets[ring + 1]]
-    forward = neighbors.pairs[edges, 0] == atoms
-    corners = np.cumsum(np.where(forward[:, None], 1, -1) * neighbors.vectors_yx[edges], axis=0)
-    corners = np.roll(corners, 1, axis=0)
-    return corners[np.flatnonzero(atoms == atom)[0]] - corners.mean(axis=0)
+    source, target, vectors = ring_neighbors(neighbors, rings).half_edges()
+    between = {(int(a), int(b)): v for a, b, v in zip(source, target, vectors, strict=True)}
+    return rings.centres_yx[pairs[:, 0]] + np.array([between[a, b] for a, b in pairs.tolist()]) / 2

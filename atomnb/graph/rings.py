@@ -100,6 +100,36 @@ def find_rings(positions_yx, neighbors: Neighbors) -> Rings:
     return _as_rings(faces.select(faces.winding == 1), points)
 
 
+def ring_neighbors(neighbors: Neighbors, rings: Rings) -> Neighbors:
+    """Rings that share a bond, as neighbours of one another (the dual graph).
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+        Those the rings were found with.
+    rings : Rings
+
+    Returns
+    -------
+    Neighbors
+        Pairs of rings and the vectors between their centres, right across the rim of a periodic cell, too.
+    """
+    ring = np.repeat(np.arange(len(rings.sizes)), rings.sizes)
+    steps = _steps_round(neighbors, rings)
+    middle = _from_first(steps, rings.offsets) + steps / 2
+    count = np.maximum(rings.sizes, 1)[:, None]
+    middle -= (_sums(ring, middle - steps / 2, len(rings.sizes)) / count)[ring]  # of the bond, from the ring's centre
+    order = np.lexsort((ring, rings.edges))
+    shared = np.flatnonzero(np.diff(rings.edges[order]) == 0)
+    one, other = order[shared], order[shared + 1]
+    pairs = np.stack([ring[one], ring[other]], axis=1).astype(np.int64)
+    vectors = middle[one] - middle[other]
+    rounded = np.rint(vectors / (1e-6 * max(np.abs(vectors).max(initial=0.0), 1e-12))).astype(np.int64)
+    _, once = np.unique(np.column_stack([pairs, rounded]), axis=0, return_index=True)
+    once = once[pairs[once, 0] != pairs[once, 1]]
+    return Neighbors(pairs[once], vectors[once], np.ones(len(once)), len(rings.sizes))
+
+
 def ring_statistics(rings: Rings) -> dict[int, int]:
     """How many rings there are of each size, in the order of the sizes."""
     sizes, counts = np.unique(rings.sizes, return_counts=True)
@@ -109,14 +139,28 @@ def ring_statistics(rings: Rings) -> dict[int, int]:
 def _as_rings(faces: Faces, points: np.ndarray) -> Rings:
     sizes = np.diff(faces.offsets)
     ring = np.repeat(np.arange(len(sizes)), sizes)
-    first = faces.offsets[:-1]
-    ahead = np.concatenate([np.zeros((1, 2)), np.cumsum(faces.vectors_yx, axis=0)])[:-1]
-    corner = ahead - ahead[first][ring]  # from the first atom of the ring
     step = faces.vectors_yx
+    corner = _from_first(step, faces.offsets)
     areas = np.bincount(ring, corner[:, 1] * step[:, 0] - corner[:, 0] * step[:, 1], len(sizes)) / 2
-    middle = np.stack([np.bincount(ring, corner[:, k], len(sizes)) for k in (0, 1)], axis=1)
-    centres = points[faces.atoms[first]] + middle / np.maximum(sizes, 1)[:, None]
+    centres = points[faces.atoms[faces.offsets[:-1]]] + _sums(ring, corner, len(sizes)) / np.maximum(sizes, 1)[:, None]
     order = np.lexsort((faces.atoms, ring))
     again = (np.diff(faces.atoms[order]) == 0) & (np.diff(ring[order]) == 0)
     repeated = np.bincount(ring[order][1:][again], minlength=len(sizes)) > 0
     return Rings(faces.atoms, faces.edges, faces.offsets, sizes, areas, centres, ~repeated, len(points))
+
+
+def _steps_round(neighbors: Neighbors, rings: Rings) -> np.ndarray:
+    """Vectors (S, 2) from each atom of a ring to the next."""
+    forward = neighbors.pairs[rings.edges, 0] == rings.atoms
+    return np.where(forward, 1, -1)[:, None] * neighbors.vectors_yx[rings.edges]
+
+
+def _from_first(steps: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Places (S, 2) of the atoms of each ring, from its first one."""
+    ahead = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])[:-1]
+    return ahead - np.repeat(ahead[offsets[:-1]], np.diff(offsets), axis=0)
+
+
+def _sums(ring: np.ndarray, values: np.ndarray, n_rings: int) -> np.ndarray:
+    """Sums (R, 2) of values (S, 2) ring by ring."""
+    return np.stack([np.bincount(ring, values[:, k], n_rings) for k in (0, 1)], axis=1)

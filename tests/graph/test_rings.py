@@ -5,7 +5,7 @@ import pytest
 
 from atomnb.errors import AtomnbError
 from atomnb.graph.neighbors import neighbors_delaunay, neighbors_radius
-from atomnb.graph.rings import find_rings, ring_statistics
+from atomnb.graph.rings import find_rings, ring_neighbors, ring_statistics
 
 BOND = 2.46 / 3**0.5
 
@@ -74,6 +74,23 @@ def test_pairs_of_rings_and_rings_of_atoms(honeycomb):
         assert all(atom in rings.of(r) for r in ring_ids[indptr[atom] : indptr[atom + 1]])
     ends = np.sort(np.stack([rings.of(0), np.roll(rings.of(0), -1)], axis=1), axis=1)
     assert bonds.pairs[rings.edges[:6]].tolist() == ends.tolist()
+
+
+def test_the_rings_of_a_honeycomb_are_neighbours_at_the_lattice_constant(honeycomb):
+    """The dual of a honeycomb is a triangular lattice."""
+    sheet = honeycomb()
+    dual = ring_neighbors(*rings_of(sheet))
+    assert dual.n_atoms == len(sheet.positions_yx) // 2
+    assert set(dual.coordination) == {6}
+    assert dual.distances == pytest.approx(2.46)
+
+
+def test_rings_that_share_two_bonds_are_neighbours_once(structure):
+    sheet = structure(vacancies=1)
+    bonds, rings = rings_of(sheet)
+    dual = ring_neighbors(bonds, rings)
+    assert {*map(tuple, dual.pairs.tolist())} == {*map(tuple, rings.adjacent().tolist())}
+    assert len(dual.pairs) == len(rings.adjacent())
 
 
 @pytest.mark.parametrize(
