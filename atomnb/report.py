@@ -11,13 +11,16 @@ from atomnb.io.atomic import atomic_path
 
 
 def save_analysis(analysis, folder: Path) -> Path:
-    """Write `atoms.csv`, `probability.tif`, `overlay.png` and `result.json` into `folder`; returns it."""
+    """Write atoms.csv, probability.tif, overlay.png, result.json and, with rules, defects.csv; returns `folder`."""
     from atomnb.io.tables import write_atoms
     from atomnb.viz.overlay import save_overlay
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_atoms(analysis.atoms, folder / "atoms.csv")
+    if analysis.defects is not None:
+        with atomic_path(folder / "defects.csv") as temporary:
+            analysis.defects.to_csv(temporary, index=False)
     if len(analysis.vacancies):
         write_atoms(analysis.vacancies, folder / "vacancies.csv")
     _write_probability(analysis, folder / "probability.tif")
@@ -53,6 +56,7 @@ def _result(analysis) -> dict:
         "spacing_px": scale.spacing_px,
         "spacing_angstrom": scale.spacing_angstrom,
         "vacancies": len(analysis.vacancies),
+        "defects": None if analysis.defects is None else len(analysis.defects),
         "messages": list(analysis.messages),
         "metadata": dict(analysis.image.metadata),
         "provenance": dict(analysis.provenance),

@@ -36,6 +36,7 @@ CONVENIENCES = {
     ("data", "io"),  # Micrograph.to_hyperspy, AtomTable.save
     ("data", "simulate"),  # samples that are simulated when asked for
     ("locate", "report"),  # Analysis.save
+    ("locate", "graph"),  # analyze(..., rules=...)
 }
 """Upward imports allowed inside functions: methods that spare the user an import."""
 

@@ -7,7 +7,10 @@ _SYMBOLS = (
     "Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
 )
 
-ELEMENTS: frozenset[str] = frozenset(_SYMBOLS.split())
+ATOMIC_NUMBERS: dict[str, int] = {symbol: z for z, symbol in enumerate(_SYMBOLS.split(), start=1)}
+"""Atomic number of each element from 1 to 118."""
+
+ELEMENTS: frozenset[str] = frozenset(ATOMIC_NUMBERS)
 """Symbols of the elements 1 to 118."""
 
 

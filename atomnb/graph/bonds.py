@@ -32,6 +32,7 @@ def find_bonds(
     ranges: Mapping[tuple[str, str], tuple[float, float] | None],
     valences: Mapping[str, int],
     errors_yx=None,
+    least_angle_deg: float = 0.0,
     cell=None,
 ) -> Neighbors:
     r"""The most probable set of bonds without crossings in which no atom has more bonds than its valence.
@@ -42,9 +43,9 @@ def find_bonds(
               \sigma^2 = u^\top (C_1 + C_2)\, u + s^2
 
     with d the distance found, u its direction, C the covariances of the two positions and s = 0.05 Å (`SOFT_END`) for
-    what the ends of the range are uncertain by. Of all graphs that keep the valences and have no crossing bonds, the
-    most probable one is returned: the one with the largest sum of log(p / (1 - p)), found exactly, conflict by
-    conflict. A pair with p < 1/2 is never in it.
+    what the ends of the range are uncertain by. Of all graphs that keep the valences, have no crossing bonds and no
+    angle below `least_angle_deg`, the most probable one is returned: the one with the largest sum of log(p / (1 - p)),
+    found exactly, conflict by conflict. A pair with p < 1/2 is never in it.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ def find_bonds(
         Names that are missing have no limit.
     errors_yx : (N, 2) or (N, 2, 2), optional
         Standard errors in y and x, Å, or covariance matrices, Å². Without them the positions count as exact.
+    least_angle_deg : in [0, 180), degrees
+        Of two bonds of an atom at a smaller angle than this only one is kept: no chemistry has them that close.
     cell : (2, 2), optional
         Rows are the vectors (y, x), Å, by which the structure repeats.
 
@@ -95,7 +98,8 @@ def find_bonds(
     yes, no = _log_chances(near, low, high, covariances)
     likely = yes > no
     bonds = near.select(likely)._replace(probability=np.exp(yes[likely]))
-    return bonds.select(_most_probable(bonds, (yes - no)[likely], limit[code], crossings(points, bonds, cell=cell)))
+    exclusive = np.concatenate([crossings(points, bonds, cell=cell), sharp_angles(bonds, least_angle_deg)])
+    return bonds.select(_most_probable(bonds, (yes - no)[likely], limit[code], exclusive))
 
 
 def crossings(positions_yx, neighbors: Neighbors, *, cell=None) -> np.ndarray:
@@ -115,10 +119,36 @@ def crossings(positions_yx, neighbors: Neighbors, *, cell=None) -> np.ndarray:
     near = neighbors_radius(middles, float(neighbors.distances.max()), cell=cell)
     u, v = (neighbors.vectors_yx[near.pairs[:, k]] for k in (0, 1))
     span = _cross(u, v)
+    span = np.where(np.abs(span) < 1e-9 * np.hypot(*u.T) * np.hypot(*v.T), 0.0, span)  # parallel lines never cross
     # the lines meet at the middle of the first + s u = the middle of the second + t v, inside both if |s|, |t| < 1/2
     inner = (0.5 - 1e-6) * np.abs(span)
     meet = (np.abs(_cross(near.vectors_yx, v)) < inner) & (np.abs(_cross(near.vectors_yx, u)) < inner)
     return near.pairs[meet]
+
+
+def sharp_angles(neighbors: Neighbors, least_angle_deg: float) -> np.ndarray:
+    """Pairs (M, 2) of neighbour pairs next to each other round a common atom, at less than `least_angle_deg` degrees.
+
+    Raises
+    ------
+    AtomnbError
+        If the angle is not in [0, 180).
+    """
+    if not 0 <= least_angle_deg < 180:
+        raise AtomnbError(f"least_angle_deg must be from 0 to below 180 degrees, got {least_angle_deg!r}.")
+    if not least_angle_deg or len(neighbors.pairs) < 2:
+        return np.zeros((0, 2), np.int64)
+    source, _, vectors = neighbors.half_edges()
+    angle = np.arctan2(*vectors.T)
+    order = np.lexsort((angle, source))
+    source, angle, bond = source[order], angle[order], order % len(neighbors.pairs)
+    starts = np.flatnonzero(np.diff(source, prepend=-1))
+    ends = np.append(starts[1:], len(source))
+    after = np.arange(1, len(source) + 1)
+    after[ends - 1] = starts  # round the atom, the first comes after the last
+    step = (angle[after] - angle) % (2 * np.pi)
+    sharp = (step < np.radians(least_angle_deg)) & (bond[after] != bond)
+    return np.stack([bond[sharp], bond[after[sharp]]], axis=1)
 
 
 def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -239,7 +269,7 @@ def _most_probable(bonds: Neighbors, weight: np.ndarray, limit: np.ndarray, cros
 
 
 def _conflicts(bonds: Neighbors, limit: np.ndarray, crossing: np.ndarray) -> _Conflicts:
-    """Atoms with more bonds than they may have, and pairs of bonds that cross."""
+    """Atoms with more bonds than they may have, and pairs of bonds of which only one can be."""
     full = bonds.coordination > limit
     atom = bonds.pairs.ravel()
     bond = np.repeat(np.arange(len(bonds.pairs)), 2)

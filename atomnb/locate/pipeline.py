@@ -52,6 +52,10 @@ class Analysis:
     messages : everything the user was warned of
     provenance : versions, model and input hashes, parameters
     vacancies : AtomTable of the empty sites, for models that have a class for them; they are not among the atoms
+    graph : bonds and rings by the rules asked for (`atomnb.graph.structure.StructureGraph`); a tuple of them, one per
+        frame, for stacks; None without rules
+    defects : DataFrame of the defects found by these rules (`atomnb.find_defects` says what its columns hold), with
+        `atoms` counting the rows of `atoms.df`; None without rules
     """
 
     image: Micrograph
@@ -62,6 +66,8 @@ class Analysis:
     messages: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     vacancies: AtomTable = field(default_factory=AtomTable.empty)
+    graph: Any = None
+    defects: pd.DataFrame | None = None
 
     @property
     def pixel_size(self) -> float | None:
@@ -85,6 +91,7 @@ class Options:
     refine: bool
     contrast: str
     known_spacing: float | None
+    rules: str | None = None
 
 
 def analyze(
@@ -96,9 +103,10 @@ def analyze(
     refine: bool = True,
     contrast: str = "auto",
     known_spacing: float | None = None,
+    rules=None,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Find every atom of an image or stack.
+    """Find every atom of an image or stack, and by `rules` its bonds and defects.
 
     Parameters
     ----------
@@ -109,6 +117,8 @@ def analyze(
     refine : fit the positions to the raw image; otherwise they are the network's and have no errors
     contrast : 'bright' atoms (HAADF, ADF, STM), 'dark' ones (BF, ABF), or 'auto' from the metadata or the image
     known_spacing : Å; nearest-neighbour distance of the material, checked against the pixel size
+    rules : chemistry by which bonds are drawn and defects named: one of `atomnb.list_rules()`, the path of a YAML file,
+        or a RuleSet
     progress : called with (fraction done, message); raise `CancelledError` in it to stop
 
     Returns
@@ -131,7 +141,11 @@ def analyze(
         raise AtomnbError(f"threshold is a probability between 0 and 1, got {threshold!r}.")
     micrograph = as_micrograph(image, pixel_size=pixel_size)
     network = model if isinstance(model, Model) else load_model(model)
-    options = Options(network.card.name, micrograph.pixel_size, threshold, refine, contrast, known_spacing)
+    chemistry = _loaded_rules(rules)  # mistakes in a rule file are told before the work begins
+    options = Options(
+        network.card.name, micrograph.pixel_size, threshold, refine, contrast, known_spacing,
+        chemistry.name if chemistry else None,
+    )  # fmt: skip
     results: list[_Frame] = []
     for index, pixels in enumerate(micrograph.frames()):
         step = _part_of(progress, index, micrograph.n_frames)
@@ -144,9 +158,31 @@ def analyze(
     atoms = AtomTable(atoms.df, micrograph.pixel_size, micrograph.shape, provenance)
     vacancies = concat_atoms([r.vacancies for r in results])
     probability = _probability(results, micrograph, network)
+    graph, defects = _structure(atoms, micrograph, chemistry, progress) if chemistry else (None, None)
     if progress:
         progress(1.0, "done")
-    return Analysis(micrograph, atoms, probability, network.classes, results[0].scale, messages, provenance, vacancies)
+    return Analysis(
+        micrograph, atoms, probability, network.classes, results[0].scale, messages, provenance, vacancies,
+        graph, defects,
+    )  # fmt: skip
+
+
+def _loaded_rules(rules):
+    from atomnb.graph.rules import load_rules
+
+    return None if rules is None else load_rules(rules)
+
+
+def _structure(atoms: AtomTable, micrograph: Micrograph, rules, progress: Progress | None):
+    """Graph of each frame (a tuple for stacks) and the defects of all."""
+    from atomnb.graph.defects import defects_of_graphs
+    from atomnb.graph.structure import build_graph
+
+    if progress:
+        progress(0.95, "drawing bonds, naming defects")
+    graphs = tuple(build_graph(atoms.in_frame(t), rules=rules) for t in range(micrograph.n_frames))
+    defects = defects_of_graphs(graphs, atoms)
+    return graphs if micrograph.is_stack else graphs[0], defects
 
 
 @dataclass(frozen=True)

@@ -180,3 +180,23 @@ def test_other_input_that_cannot_be_used():
         find_bonds(points, "C", ranges=CC, valences={"C": 2.5})
     with pytest.raises(AtomnbError, match="given twice"):
         find_bonds(points, "C", ranges={("C", "Si"): (1, 2), ("Si", "C"): (1, 3)}, valences={})
+
+
+def test_bonds_in_one_line_do_not_cross():
+    step = np.array([0.8324182643058, 1.4417907294])
+    row = np.arange(12)[:, None] * step + np.array([4.99450959, 2.88358145])
+    chain = find_bonds(row, "X", ranges={("X", "X"): (0.7, 2.2)}, valences={})
+    assert len(chain.pairs) == 11
+    assert len(crossings(row, chain)) == 0
+
+
+def test_of_two_bonds_at_a_sharp_angle_the_likelier_is_kept():
+    corner = np.array([[0.0, 0.0], [0.0, 1.9], [1.0, 1.95], [1.2, -1.4]])
+    ranges = {("C", "Si"): (1.2, 2.3), ("C", "C"): None}
+    names = ["Si", "C", "C", "C"]
+    wide = find_bonds(corner, names, ranges=ranges, valences={"Si": 4})
+    assert wide.pairs.tolist() == [[0, 1], [0, 2], [0, 3]]
+    narrow = find_bonds(corner, names, ranges=ranges, valences={"Si": 4}, least_angle_deg=45)
+    assert narrow.pairs.tolist() == [[0, 1], [0, 3]]
+    with pytest.raises(AtomnbError, match="least_angle_deg"):
+        find_bonds(corner, names, ranges=ranges, valences={}, least_angle_deg=180)

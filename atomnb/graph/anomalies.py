@@ -1,0 +1,211 @@
+"""Where a structure deviates from its perfect crystal, without a list of what may happen: atoms and rings in groups.
+
+An atom deviates when its species does not belong on its site or when it lacks bonds, a ring when it has another size
+than the crystal's. Deviations that touch form one group, and each group is a defect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from atomnb.graph.rim import atoms_inside_rim, points_inside
+from atomnb.graph.structure import StructureGraph
+
+SAME_SITE = 0.6
+"""Two places at which an atom seems to be missing are one if nearer than this many bonds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One connected set of deviations; atoms and rings by their number in the graph.
+
+    dopants : atoms whose species does not belong on their site
+    bonded : atoms of the crystal bonded to a dopant
+    dangling : atoms of the crystal that lack bonds
+    rings : rings of another size than the crystal's
+    around : rings that hold a dopant, of whatever size
+    missing : atoms that would fill the rings as the crystal does, beyond those that are there
+    exact : the count is that of the crystal inside the same rim; else it is estimated from the area, and not whole
+    empty_yx : (K, 2) Å, places at which a bond of a dangling atom points to no atom
+    """
+
+    dopants: np.ndarray
+    bonded: np.ndarray
+    dangling: np.ndarray
+    rings: np.ndarray
+    around: np.ndarray
+    missing: float
+    exact: bool
+    empty_yx: np.ndarray
+
+    @property
+    def all_rings(self) -> np.ndarray:
+        """Rings of another size, and those with a dopant."""
+        return np.union1d(self.rings, self.around)
+
+
+def find_groups(graph: StructureGraph) -> list[Group]:
+    """Groups of deviations of a graph, in no particular order.
+
+    Dopants belong together by their bonds alone (`RuleSet.merge`); a ring of another size belongs to the dopants it
+    holds, if any, and else to the deviating rings and atoms it touches.
+    """
+    dopant = ~graph.at_home & ~_ignored(graph)
+    odd_ring = (graph.rings.sizes != graph.host.ring) & ~_rings_at_border(graph)
+    around = _RingsOfAtoms(graph)
+    with_dopant = np.zeros(len(odd_ring), bool)
+    groups = []
+    for dopants in _split(np.flatnonzero(dopant), _dopants_joined(graph, dopant)):
+        rings = around(dopants)
+        with_dopant[rings] = True
+        groups.append(_group(graph, dopants, rings[odd_ring[rings]], dopant, around))
+    odd_ring &= ~with_dopant
+    lacking = ~dopant & ~graph.open & (graph.neighbors.coordination < graph.host.coordination)
+    lacking &= _in_some_ring(graph, odd_ring) | (graph.neighbors.coordination == 0)
+    n = len(graph)
+    nodes = np.concatenate([np.flatnonzero(lacking), n + np.flatnonzero(odd_ring)])
+    for members in _split(nodes, _rings_joined(graph, odd_ring, lacking)):
+        groups.append(_group(graph, members[members < n], members[members >= n] - n, dopant, around))
+    return groups
+
+
+def _split(nodes: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
+    """The nodes in parts of equal label."""
+    order = np.argsort(label[nodes], kind="stable")
+    cuts = np.flatnonzero(np.diff(label[nodes][order])) + 1
+    return np.split(nodes[order], cuts) if len(nodes) else []
+
+
+def _ignored(graph: StructureGraph) -> np.ndarray:
+    return np.isin(graph.species, graph.rules.ignored)
+
+
+def _rings_at_border(graph: StructureGraph) -> np.ndarray:
+    """Rings (R,) all of whose atoms are at the border: what is found there depends on what lies outside."""
+    inside = np.add.reduceat(~graph.open[graph.rings.atoms], graph.rings.offsets[:-1]) if len(graph.rings.sizes) else []
+    return np.asarray(inside, int) == 0
+
+
+def _in_some_ring(graph: StructureGraph, ring_mask: np.ndarray) -> np.ndarray:
+    """Atoms (N,) that are part of one of the rings."""
+    out = np.zeros(len(graph), bool)
+    out[graph.rings.atoms[np.repeat(ring_mask, graph.rings.sizes)]] = True
+    return out
+
+
+def _dopants_joined(graph: StructureGraph, dopant: np.ndarray) -> np.ndarray:
+    """Label of each atom (N,): equal for dopants that are bonded, or share a neighbour where the rules say so."""
+    i, j = graph.neighbors.pairs.T
+    both = dopant[i] & dopant[j]
+    links = [np.stack([i[both], j[both]], axis=1)]
+    if graph.rules.merge == "shared":
+        links.append(_by_shared_neighbour(graph, dopant))
+    return _labels(np.concatenate(links), len(graph))
+
+
+def _rings_joined(graph: StructureGraph, odd_ring: np.ndarray, lacking: np.ndarray) -> np.ndarray:
+    """Label of each atom and ring (N + R,): equal where odd rings share a bond, and for the lacking atoms on them."""
+    n = len(graph)
+    ring_of = np.repeat(np.arange(len(graph.rings.sizes)), graph.rings.sizes)
+    touching = lacking[graph.rings.atoms] & odd_ring[ring_of]
+    on_ring = np.stack([graph.rings.atoms[touching], n + ring_of[touching]], axis=1)
+    adjacent = graph.rings.adjacent()
+    side_by_side = n + adjacent[odd_ring[adjacent].all(axis=1)]
+    return _labels(np.concatenate([on_ring, side_by_side]), n + len(graph.rings.sizes))
+
+
+def _labels(links: np.ndarray, n: int) -> np.ndarray:
+    """Connected part (n,) of each of n nodes."""
+    links = links.reshape(-1, 2).astype(int)
+    return connected_components(coo_matrix((np.ones(len(links), bool), links.T), shape=(n, n)), directed=False)[1]
+
+
+def _by_shared_neighbour(graph: StructureGraph, dopant: np.ndarray) -> np.ndarray:
+    """Pairs (K, 2) of a dopant and the one before it in the neighbour list of a common neighbour."""
+    indptr, indices, _ = graph.neighbors.adjacency()
+    owner = np.repeat(np.arange(len(graph)), np.diff(indptr))
+    keep = dopant[indices] & ~dopant[owner]
+    owner, member = owner[keep], indices[keep]
+    same = owner[1:] == owner[:-1]
+    return np.stack([member[:-1][same], member[1:][same]], axis=1)
+
+
+class _RingsOfAtoms:
+    """Rings of each atom, looked up many times."""
+
+    def __init__(self, graph: StructureGraph):
+        self.indptr, self.ring_ids = graph.rings.atoms_rings()
+
+    def __call__(self, atoms: np.ndarray) -> np.ndarray:
+        parts = [self.ring_ids[self.indptr[a] : self.indptr[a + 1]] for a in atoms]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, int)
+
+
+def _group(graph: StructureGraph, atoms, rings, dopant: np.ndarray, rings_of: _RingsOfAtoms) -> Group:
+    """`atoms` are the dopants, or without any the atoms that lack bonds."""
+    dopants, lacking = atoms[dopant[atoms]], atoms[~dopant[atoms]]
+    around = rings_of(dopants)
+    bonded = _host_neighbours(graph, dopants, dopant)
+    edge = np.unique(np.concatenate([lacking, *(graph.rings.of(r) for r in rings)]).astype(int))
+    short = graph.neighbors.coordination[edge] < graph.host.coordination
+    dangling = edge[short & ~dopant[edge] & ~graph.open[edge]]
+    missing, exact = _missing(graph, np.union1d(rings, around))
+    return Group(dopants, bonded, dangling, rings, around, missing, exact, _empty_sites(graph, dangling))
+
+
+def _host_neighbours(graph: StructureGraph, dopants: np.ndarray, dopant: np.ndarray) -> np.ndarray:
+    i, j = graph.neighbors.pairs[np.isin(graph.neighbors.pairs, dopants).any(axis=1)].T
+    near = np.unique(np.concatenate([i, j]))
+    return near[~dopant[near]]
+
+
+def _missing(graph: StructureGraph, rings: np.ndarray) -> tuple[float, bool]:
+    """How many atoms more the perfect crystal would have inside the rim of the rings, and whether the count is exact.
+
+    A ring of n atoms holds (n - 2) / 2 of them, the sum of its angles over 2π; atoms that hang inside a ring count too.
+    """
+    if not len(rings):
+        return 0.0, True
+    held = float(((graph.rings.sizes[rings] - 2) / 2).sum() + _hanging_inside(graph, rings))
+    due = atoms_inside_rim(graph, rings)
+    if due is not None:
+        return due - held, True
+    return float(graph.rings.areas[rings].sum() / graph.host.area - held), False
+
+
+def _hanging_inside(graph: StructureGraph, rings: np.ndarray) -> int:
+    """Atoms inside the rings that are in no ring themselves."""
+    large = rings[graph.rings.sizes[rings] > graph.host.ring]
+    if not len(large):
+        return 0
+    loose = np.ones(len(graph), bool)
+    loose[graph.rings.atoms] = False
+    loose &= ~_ignored(graph)
+    points = graph.positions_yx[loose]
+    if not len(points):
+        return 0
+    return int(sum(points_inside(points, graph.positions_yx[graph.rings.of(r)]).sum() for r in large))
+
+
+def _empty_sites(graph: StructureGraph, dangling: np.ndarray) -> np.ndarray:
+    """Where atoms seem to be missing (K, 2) Å: an atom's bonds sum to zero in a crystal, what lacks points there."""
+    lack = graph.host.coordination - graph.neighbors.coordination[dangling]
+    one = dangling[lack == 1]
+    if not len(one):
+        return np.zeros((0, 2))
+    indptr, indices, _ = graph.neighbors.adjacency()
+    yx = graph.positions_yx
+    guess = np.array([yx[a] - (yx[indices[indptr[a] : indptr[a + 1]]] - yx[a]).sum(axis=0) for a in one])
+    taken = cKDTree(yx).query(guess)[0] < SAME_SITE * graph.host.bond
+    return _merged(guess[~taken], SAME_SITE * graph.host.bond)
+
+
+def _merged(points: np.ndarray, radius: float) -> np.ndarray:
+    """Means of the points that lie within `radius` of one another."""
+    label = _labels(cKDTree(points).query_pairs(radius, output_type="ndarray"), len(points)) if len(points) else []
+    return np.array([points[label == k].mean(axis=0) for k in np.unique(label)]).reshape(-1, 2)

@@ -1,0 +1,147 @@
+"""What a defect is called: its formula, its systematic name, and a consistent one where there is none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from atomnb.graph.anomalies import Group
+from atomnb.graph.rules import RuleSet
+from atomnb.graph.structure import StructureGraph
+
+VACANT = "Va"
+"""A missing atom in a formula, as in thermodynamics (V would be vanadium); names keep the customary V_S."""
+
+HOLE = 24
+"""A ring of more atoms than this is a hole."""
+
+BOUNDARY = 6
+"""This many rings of other sizes in a row, with hardly an atom missing, are a grain boundary."""
+
+
+def kind_of(group: Group, graph: StructureGraph) -> str:
+    """'dopant', 'antisite', 'vacancy', 'rotation' (rings alone), 'boundary', 'hole', 'adatom' or 'disorder'."""
+    if len(group.dopants):
+        more = [_change(graph, atom)[0] for atom in group.dopants]
+        if not any(more):
+            return "vacancy"
+        own = {symbol for site in graph.rules.host.sites for symbol in _full_column(graph, site)}
+        return "antisite" if all(set(m) <= own for m in more) else "dopant"
+    sizes = graph.rings.sizes[group.rings]
+    missing = round(group.missing)
+    if len(sizes) and sizes.max() > HOLE:
+        return "hole"
+    if len(sizes) >= BOUNDARY:
+        return "boundary" if abs(missing) <= 0.25 * len(sizes) else "disorder"
+    if missing > 0:
+        return "vacancy"
+    return "adatom" if missing < 0 or not len(sizes) else "rotation"
+
+
+def formula_of(group: Group, graph: StructureGraph) -> str:
+    """What sits there and what it is bonded to, counts always written: 'Si1C3', 'Va1C3', 'S1Mo3', 'C16'."""
+    missing = max(round(group.missing), 0)
+    if len(group.dopants):
+        inside, outside = _counted(graph, group.dopants), _counted(graph, group.bonded)
+    elif missing:
+        inside, outside = {VACANT: missing}, _counted(graph, group.dangling)
+    else:
+        inside, outside = {}, _counted(graph, ring_atoms(group, graph))
+    return "".join(f"{symbol}{count}" for part in (inside, outside) for symbol, count in sorted(part.items()))
+
+
+def ring_atoms(group: Group, graph: StructureGraph) -> np.ndarray:
+    """Atoms of the rings of other sizes and those that hang loose."""
+    parts = [graph.rings.of(r) for r in group.rings]
+    return np.unique(np.concatenate([*parts, group.dangling]).astype(int))
+
+
+def name_of(group: Group, graph: StructureGraph, formula: str, topology: str) -> str:
+    """A name of the rules, the name of the sites concerned, or 'unseen: …' with formula, bonds, rings and topology."""
+    rings = ring_code(group, graph)
+    known = _from_rules(graph.rules, formula, rings, round(group.missing), bool(len(group.dopants)))
+    if known:
+        return known
+    if len(graph.rules.host.sites) == 2:
+        by_site = _by_sites(group, graph)
+        if by_site:
+            return by_site
+    detail = bond_code(group, graph) if len(group.dopants) else "-".join(map(str, rings))
+    return f"unseen: {formula}-{detail}#{topology[:4]}"
+
+
+def ring_code(group: Group, graph: StructureGraph) -> tuple[int, ...]:
+    """Sizes of the rings that are not the crystal's, ascending."""
+    return tuple(sorted(int(n) for n in graph.rings.sizes[group.rings]))
+
+
+def bond_code(group: Group, graph: StructureGraph) -> str:
+    """Bonds of each dopant, ascending: '3f4f' is one with three and one with four."""
+    return "".join(f"{n}f" for n in sorted(graph.neighbors.coordination[group.dopants]))
+
+
+def _from_rules(rules: RuleSet, formula: str, rings: tuple[int, ...], missing: int, doped: bool) -> str | None:
+    for entry in rules.names:
+        if entry.formula is not None and entry.formula != formula:
+            continue
+        if entry.rings is not None and (doped or entry.rings != rings):
+            continue
+        if entry.missing is not None and entry.missing != missing:
+            continue
+        return entry.name
+    return None
+
+
+def _counted(graph: StructureGraph, atoms: np.ndarray) -> dict[str, int]:
+    """Atoms by element, every atom of a column counted."""
+    total: Counter[str] = Counter()
+    for name in graph.species[atoms]:
+        total.update(graph.rules.of(name).content)
+    return dict(total)
+
+
+def _change(graph: StructureGraph, atom: int) -> tuple[Counter, Counter]:
+    """What a column has more, and what it has less, than the one that belongs on its site."""
+    there, due = Counter(graph.rules.of(graph.species[atom]).content), Counter(_full_column(graph, graph.sites[atom]))
+    return there - due, due - there
+
+
+def _full_column(graph: StructureGraph, site: str) -> Mapping[str, int]:
+    """Content of the column that belongs on a site."""
+    return next(s.content for s in graph.rules.species.values() if s.site == site)
+
+
+def _written(content: Mapping[str, int]) -> str:
+    return "".join(symbol if count == 1 else f"{symbol}{count}" for symbol, count in content.items())
+
+
+def _by_sites(group: Group, graph: StructureGraph) -> str | None:
+    """'V_S', 'V_S2', 'Mo_S2', 'Cr_Mo', joined by '+' where there are several; None for rings without them."""
+    parts: Counter[str] = Counter()
+    for atom in group.dopants:
+        more, less = _change(graph, atom)
+        parts[f"{_written(more).replace('V', 'vanadium') or 'V'}_{_written(less) or 'i'}"] += 1
+    for site, count in missing_by_site(group, graph).items():
+        if count:
+            parts[f"V_{_written(_full_column(graph, site))}"] += count
+    return "+".join(name if n == 1 else f"{n}{name}" for name, n in sorted(parts.items())) or None
+
+
+def missing_by_site(group: Group, graph: StructureGraph) -> dict[str, int]:
+    """How many columns are missing on each kind of site.
+
+    Each missing atom leaves as many bonds dangling as it had, except those to other missing ones, so the difference
+    of the dangling bonds on the two kinds of sites tells how the missing atoms are shared out.
+    """
+    missing = max(round(group.missing), 0)
+    sites = graph.rules.host.sites
+    if len(sites) == 1:
+        return {sites[0]: missing}
+    lack = graph.host.coordination - graph.neighbors.coordination[group.dangling]
+    first = lack[graph.sites[group.dangling] == sites[0]].sum()
+    second = lack[graph.sites[group.dangling] == sites[1]].sum()
+    excess = (second - first) / graph.host.coordination
+    on_first = int(np.clip(round((missing + excess) / 2), 0, missing))
+    return {sites[0]: on_first, sites[1]: missing - on_first}

@@ -1,0 +1,114 @@
+"""How many atoms a perfect crystal has inside the rim of a defect: the rim is walked bond by bond in the crystal.
+
+Strain, relaxation and noise move the atoms of a rim but not its bonds. At each atom of the rim the bonds that lead
+outward tell by which angle the walk turns in the perfect crystal; the polygon walked there has a certain area, hence a
+certain number of atoms, whatever the picture looks like. A walk that does not come back to its start goes round a
+dislocation, and the gap is its Burgers vector (Frank's circuit).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from atomnb.graph.structure import StructureGraph
+
+_AREA = {3: 3 * 3**0.5 / 4, 4: 1.0, 6: 3**0.5 / 2}
+"""Area of one atom of the honeycomb, square and triangular net, in squared bonds."""
+
+
+def atoms_inside_rim(graph: StructureGraph, rings: np.ndarray) -> float | None:
+    """Atoms of the perfect crystal inside the rim of a set of rings, those on the rim by their share of angle.
+
+    Parameters
+    ----------
+    rings : (K,) numbers of the rings, which together have no hole
+
+    Returns
+    -------
+    float or None
+        None where the rim is no single closed walk, lies at the border, or goes round a dislocation.
+    """
+    corners = rim_in_crystal(graph, rings)
+    if corners is None or np.hypot(*(corners[-1] - corners[0])) > 1e-6:
+        return None
+    y, x = corners.T
+    area = 0.5 * abs(float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()))
+    return area / _AREA[graph.host.coordination]
+
+
+def rim_in_crystal(graph: StructureGraph, rings: np.ndarray) -> np.ndarray | None:
+    """Corners (n + 1, 2) of the walk along the rim of the rings, as it goes in the perfect crystal, in bonds.
+
+    The first bond leads along x. None where the rim is no single closed walk or touches the border.
+    """
+    if graph.host.coordination not in _AREA:
+        return None
+    walk = _rim(graph, rings)
+    if walk is None or graph.open[walk].any():
+        return None
+    outward = _outward_bonds(graph, rings, walk)
+    unit = 2 * np.pi / graph.host.coordination
+    interior = 2 * np.pi - (outward + 1) * unit
+    heading = np.concatenate([[0.0], np.cumsum(np.pi - interior[1:])])
+    steps = np.stack([np.sin(heading), np.cos(heading)], axis=1)
+    return np.concatenate([[[0.0, 0.0]], np.cumsum(steps, axis=0)])
+
+
+def _rim(graph: StructureGraph, rings: np.ndarray) -> np.ndarray | None:
+    """Atoms in order round the rim; None if it is not one closed walk that meets each atom once."""
+    start, end, edge = (np.concatenate(part) for part in zip(*(_sides(graph, r) for r in rings), strict=True))
+    _, which, count = np.unique(edge, return_inverse=True, return_counts=True)
+    outer = count[which] == 1
+    start, end = start[outer], end[outer]
+    if len(start) < 3 or len(np.unique(start)) != len(start):
+        return None
+    following = dict(zip(start.tolist(), end.tolist(), strict=True))
+    walk = [int(start[0])]
+    while (step := following.get(walk[-1])) is not None and step != walk[0] and len(walk) <= len(start):
+        walk.append(step)
+    return np.array(walk) if len(walk) == len(start) else None
+
+
+def _sides(graph: StructureGraph, ring: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From, to and number of each bond along one ring."""
+    atoms = graph.rings.of(ring)
+    edges = graph.rings.edges[graph.rings.offsets[ring] : graph.rings.offsets[ring + 1]]
+    return atoms, np.roll(atoms, -1), edges
+
+
+def _outward_bonds(graph: StructureGraph, rings: np.ndarray, walk: np.ndarray) -> np.ndarray:
+    """Bonds (n,) of each atom of the rim that belong to none of the rings and do not lead into one."""
+    inside = np.concatenate([_sides(graph, r)[2] for r in rings])
+    part = np.isin(graph.neighbors.pairs, walk).any(axis=1)
+    part[inside] = False
+    part[_hanging(graph, rings, part)] = False
+    ends = graph.neighbors.pairs[part].ravel()
+    return np.bincount(ends, minlength=len(graph))[walk]
+
+
+def _hanging(graph: StructureGraph, rings: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Bonds of the rim that lead to an atom inside the rings: loose ends, which belong to no ring."""
+    in_ring = np.zeros(len(graph), bool)
+    in_ring[graph.rings.atoms] = True
+    number = np.flatnonzero(candidates & ~in_ring[graph.neighbors.pairs].all(axis=1))
+    keep = []
+    for bond in number:
+        loose = graph.neighbors.pairs[bond][~in_ring[graph.neighbors.pairs[bond]]][0]
+        point = graph.positions_yx[loose]
+        keep.append(any(_holds(graph.positions_yx[graph.rings.of(r)], point) for r in rings))
+    return number[np.array(keep, bool)] if len(number) else number
+
+
+def _holds(polygon: np.ndarray, point: np.ndarray) -> bool:
+    """Whether a polygon (M, 2) holds a point (2,), by the parity of crossings."""
+    return bool(points_inside(point[None], polygon)[0])
+
+
+def points_inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
+    """Which of the points (N, 2) a polygon (M, 2) holds, by the parity of crossings (N,)."""
+    y, x = points[:, :1], points[:, 1:]
+    (y0, x0), (y1, x1) = polygon.T, np.roll(polygon, -1, axis=0).T
+    spans = (y0 > y) != (y1 > y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
+    return (spans & left).sum(axis=1) % 2 == 1

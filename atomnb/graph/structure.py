@@ -1,0 +1,262 @@
+"""The bond graph of an image's atoms by the rules of their material: bonds, rings, the site each atom is on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+from scipy.spatial import ConvexHull, QhullError, cKDTree
+
+from atomnb.data.atoms import AtomTable
+from atomnb.errors import AtomnbError
+from atomnb.graph.bonds import find_bonds
+from atomnb.graph.neighbors import Neighbors, neighbors_radius
+from atomnb.graph.rings import Rings, find_rings
+from atomnb.graph.rules import ANY, RuleSet, load_rules
+from atomnb.graph.species import assign_species
+from atomnb.scale import measure_spacing
+
+COLUMN = "column"
+"""Species of atoms by a model that knows no elements."""
+
+UNKNOWN_ERROR = 0.06
+"""Å; standard error per axis of atoms that carry none."""
+
+LEAST_ERROR = 0.02
+"""Å; scan jitter and drift that no fit knows of."""
+
+MARGIN = 1.25
+"""Atoms nearer to the border than this many of the crystal's longest bonds may have neighbours outside the image."""
+
+_SHELLS = 9
+
+
+class HostNet(NamedTuple):
+    """The perfect crystal as a net: `bond` and `longest` bond in Å, neighbours and ring size, area (Å²) of one atom."""
+
+    bond: float
+    longest: float
+    coordination: int
+    ring: int
+    area: float
+
+
+@dataclass(frozen=True, eq=False)
+class StructureGraph:
+    """Atoms, their bonds and rings.
+
+    positions_yx : (N, 2) Å in the scale of the rules: the crystal's bond has its own length
+    errors_yx : (N, 2) Å, 1σ per axis
+    species : (N,) as in the atom table
+    symbols : (N,) by which their bonds are looked up
+    sites : (N,) kind of host site each atom is on by its surroundings
+    at_home : (N,) bool, the species belongs on that site
+    neighbors : the most probable bonds
+    rings : inner faces of the bond graph
+    open : (N,) bool, so near to the border that neighbours may lie outside
+    host : what the perfect crystal looks like
+    scale : Å per pixel by the rules; `pixel_size` is the image's own, or None
+    rules : the rules used
+    """
+
+    positions_yx: np.ndarray
+    errors_yx: np.ndarray
+    species: np.ndarray
+    symbols: np.ndarray
+    sites: np.ndarray
+    at_home: np.ndarray
+    neighbors: Neighbors
+    rings: Rings
+    open: np.ndarray
+    host: HostNet
+    scale: float
+    pixel_size: float | None
+    rules: RuleSet
+
+    def __len__(self) -> int:
+        return len(self.positions_yx)
+
+    def to_networkx(self):
+        """The bonds as a networkx graph: nodes carry y, x (px) and species, edges length (Å) and probability."""
+        return self.neighbors.to_networkx(self.positions_yx / self.scale, self.species)
+
+
+def as_atoms(atoms, *, species=None, pixel_size: float | None = None) -> AtomTable:
+    """An atom table from a table, a DataFrame with y and x in px, or positions (N, 2).
+
+    Raises
+    ------
+    AtomnbError
+        If positions are not finite, or species do not match them.
+    """
+    if isinstance(atoms, AtomTable):
+        table = atoms
+    elif isinstance(atoms, pd.DataFrame):
+        table = AtomTable(atoms, pixel_size)
+    else:
+        table = AtomTable.from_positions(atoms, pixel_size=pixel_size)
+    if not np.isfinite(table.positions_yx).all():
+        raise AtomnbError("the atoms' positions hold NaN or infinite values: drop those rows first.")
+    if species is None:
+        return table
+    if len(species) != len(table):
+        raise AtomnbError(f"species must name each of the {len(table)} atoms, got {len(species)} names.")
+    return AtomTable(
+        table.df.assign(species=np.asarray(species, object)), table.pixel_size, table.shape, table.provenance
+    )
+
+
+def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) -> StructureGraph:
+    """Bonds and rings of the atoms of one frame.
+
+    Parameters
+    ----------
+    atoms : AtomTable of one frame, DataFrame with `y, x` in px, or positions (N, 2) in px
+    rules : name of a rule set, path of a YAML file, or RuleSet
+    species : (N,), replaces the table's column
+    pixel_size : Å, for positions without a table
+
+    Returns
+    -------
+    StructureGraph
+
+    Raises
+    ------
+    AtomnbError
+        Positions that are not finite, two atoms at one place, several frames at once.
+    RulesError
+        Species that the rules do not know.
+
+    Notes
+    -----
+    Atoms that are all just 'column' get their species by site and brightness first (`atomnb.graph.species`).
+    Positions are brought to the scale in which the crystal's bond has the length the rules give, so a pixel size
+    that is missing or 10 % off changes nothing.
+    """
+    rules = load_rules(rules)
+    table = as_atoms(atoms, species=species, pixel_size=pixel_size)
+    if table.df["frame"].nunique() > 1:
+        raise AtomnbError("the atoms are of several frames: build one graph per frame, with atoms.in_frame(t).")
+    if needs_species(table, rules):
+        table = assign_species(table, rules=rules, neighbors=_any_bonds(table, rules))
+    names = table.df["species"].to_numpy(str)
+    kinds = {name: rules.of(name) for name in np.unique(names)}
+    symbols = np.array([kinds[n].symbol for n in names], object)
+    part = ~np.isin(names, rules.ignored)
+    scale, ranges = _scale_and_ranges(table, symbols, part, rules)
+    points = table.positions_yx * scale
+    errors = np.hypot(np.nan_to_num(table.errors_yx * scale, nan=UNKNOWN_ERROR), LEAST_ERROR)
+    neighbors = _bonds(points, symbols, errors, part, ranges, kinds, names, rules)
+    rings = find_rings(points, neighbors)
+    host = _host(points, neighbors, rings, rules)
+    homes = np.array([kinds[n].site or "" for n in names], object)
+    sites = _sites(neighbors, homes, rules.host.sites)
+    is_open = ~part | _near_border(table, points, scale, MARGIN * host.longest)
+    return StructureGraph(
+        points, errors, names, symbols, sites, homes == sites, neighbors, rings, is_open, host, scale,
+        table.pixel_size, rules,
+    )  # fmt: skip
+
+
+def needs_species(table: AtomTable, rules: RuleSet) -> bool:
+    """Whether all atoms are just columns, and the rules ask for more than that."""
+    known = COLUMN in rules.species or ANY in rules.species
+    return bool(len(table)) and not known and bool((table.df["species"] == COLUMN).all())
+
+
+def _any_bonds(table: AtomTable, rules: RuleSet) -> Neighbors:
+    """Neighbours by distance alone, up to the first gap beyond the nearest."""
+    yx = table.positions_yx
+    spacing = measure_spacing(yx)
+    if spacing is None:
+        return neighbors_radius(yx, 1.0)
+    longest = max(high for _, high in rules.ranges.values()) / rules.host.bond if rules.host.bond else 1.3
+    return neighbors_radius(yx, min(longest, 1.35) * spacing)
+
+
+def _scale_and_ranges(table, symbols, part, rules: RuleSet):
+    """Å per pixel that gives the crystal its bond length, and the range of every pair of symbols at hand."""
+    yx = table.positions_yx[part]
+    spacing = measure_spacing(yx) if len(yx) else None
+    if spacing is None:
+        return table.pixel_size or 1.0, dict(rules.ranges)
+    scale = rules.host.bond / spacing if rules.host.bond else table.pixel_size or 1.0
+    ranges = dict(rules.ranges) or {("X", "X"): (0.4 * spacing * scale, scale * _first_gap(yx, spacing))}
+    if rules.projected:
+        widest = (min(low for low, _ in ranges.values()), max(high for _, high in ranges.values()))
+        kinds = sorted(set(symbols))
+        ranges |= {(a, b): widest for a in kinds for b in kinds if a <= b and (a, b) not in ranges}
+    return scale, ranges
+
+
+def _first_gap(yx: np.ndarray, spacing: float) -> float:
+    """Length that parts the first shell of neighbours from the second: the middle of the widest step between them."""
+    count = min(_SHELLS + 1, len(yx))
+    distance = np.median(cKDTree(yx).query(yx, k=count)[0][:, 1:], axis=0)
+    if len(distance) < 2:
+        return 1.3 * spacing
+    step = np.argmax(distance[1:] / distance[:-1])
+    return float(np.sqrt(distance[step] * distance[step + 1]))
+
+
+def _bonds(points, symbols, errors, part, ranges, kinds, names, rules) -> Neighbors:
+    """The most probable bonds among the atoms that are part of the net, numbered as in the table."""
+    valences = {kinds[n].symbol: kinds[n].valence for n in np.unique(names)}
+    found = find_bonds(
+        points[part], symbols[part], ranges=ranges, valences=valences, errors_yx=errors[part],
+        least_angle_deg=rules.least_angle_deg,
+    )  # fmt: skip
+    rows = np.flatnonzero(part)
+    return found._replace(pairs=rows[found.pairs].reshape(-1, 2), n_atoms=len(points))
+
+
+def _host(points, neighbors: Neighbors, rings: Rings, rules: RuleSet) -> HostNet:
+    """The rules' net with the area per atom measured here; what the rules leave open is what is usual here."""
+    length = neighbors.distances
+    bond = rules.host.bond or (float(np.median(length)) if len(length) else 1.0)
+    coordination = rules.host.coordination or _mode(neighbors.coordination, default=3)
+    ring = rules.host.ring or _mode(rings.sizes, default=6)
+    area = rings.areas[rings.sizes == ring]
+    perfect = {3: 1.299, 4: 1.0, 6: 0.866}.get(coordination, 1.0) * bond**2
+    per_atom = float(np.median(area)) / ((ring - 2) / 2) if len(area) > 3 else perfect
+    longest = float(np.percentile(length, 95)) if len(length) else bond
+    return HostNet(bond, longest, coordination, ring, per_atom)
+
+
+def _mode(values: np.ndarray, *, default: int) -> int:
+    values = values[values > 0]
+    return int(np.bincount(values).argmax()) if len(values) else default
+
+
+def _sites(neighbors: Neighbors, homes: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
+    """Kind of host site of each atom (N,): the one its first and second neighbours vote for.
+
+    Neighbours are on the other kind of site, their neighbours on the same one; nine of them outvote the species
+    itself, so an antisite or a dopant is known by its place.
+    """
+    if len(kinds) == 1:
+        return np.full(len(homes), kinds[0], object)
+    i, j = neighbors.pairs.T
+    n = neighbors.n_atoms
+    one = csr_matrix((np.ones(2 * len(i)), (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
+    value = np.where(homes == kinds[0], 1.0, np.where(homes == kinds[1], -1.0, 0.0))
+    second = one @ (one @ value) - neighbors.coordination * value
+    vote = second - 2 * (one @ value) + 0.5 * value
+    return np.where(vote >= 0, kinds[0], kinds[1]).astype(object)
+
+
+def _near_border(table: AtomTable, points: np.ndarray, scale: float, margin: float) -> np.ndarray:
+    """Atoms (N,) within `margin` (Å) of the image's border, or of the convex hull of the atoms without an image."""
+    if table.shape is not None:
+        high = (np.array(table.shape) - 1) * scale
+        return ((points < margin) | (points > high - margin)).any(axis=1)
+    if len(points) < 4:
+        return np.ones(len(points), bool)
+    try:
+        faces = ConvexHull(points).equations
+    except QhullError:  # all on one line
+        return np.ones(len(points), bool)
+    return (points @ faces[:, :2].T + faces[:, 2]).max(axis=1) > -margin

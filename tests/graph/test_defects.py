@@ -1,0 +1,181 @@
+"""Defects of ideal structures: the exact name, formula, rings and count, however the sheet lies or is strained."""
+
+import numpy as np
+import pytest
+
+import atomnb
+from atomnb.errors import AtomnbError
+from atomnb.graph.defects import COLUMNS, find_defects
+from atomnb.graph.rules import RulesError
+from atomnb.simulate.structures import create_structure
+
+pytest.importorskip("ase")
+
+GRAPHENE = {
+    "vacancies": ("Va1C3", "single vacancy", (12,), 1),
+    "divacancies": ("Va2", "divacancy 5-8-5", (5, 5, 8), 2),
+    "stone_wales": ("C16", "Stone–Wales 55-77", (5, 5, 7, 7), 0),
+    "three_fold": ("Si1C3", "three-fold Si", (), 0),
+    "four_fold": ("Si1C4", "four-fold Si", (5, 5), 1),
+    "trimers": ("Si3C6", "Si trimer", (3, 5, 5, 5), 3),
+}
+MOS2 = {
+    "v_x": ("S1Mo3", "V_S"),
+    "v_x2": ("Va1Mo3", "V_S2"),
+    "v_m": ("Va1S6", "V_Mo"),
+    "m_x": ("Mo1S1Mo3", "Mo_S"),
+    "m_x2": ("Mo1Mo3", "Mo_S2"),
+    "x2_m": ("S2S6", "S2_Mo"),
+    "chalcogen_dopants": ("O1S1Mo3", "O_S"),
+    "metal_dopants": ("V1S6", "vanadium_Mo"),
+}
+HBN = {
+    "v_b": ("Va1N3", "V_B"),
+    "v_n": ("Va1B3", "V_N"),
+    "v_bn": ("Va2B2N2", "V_B+V_N"),
+    "c_b": ("C1N3", "C_B"),
+    "c_n": ("C1B3", "C_N"),
+    "holes": ("Va4N6", "3V_B+V_N"),
+}
+
+
+def sheet(name, option, seed=0):
+    """Positions (N, 2) Å and column contents of a sheet with one defect, well inside it."""
+    for attempt in range(seed, seed + 50):
+        chosen = {option: 1} if option else None
+        structure = create_structure(name, size_angstrom=(40, 40), seed=attempt, options=chosen)
+        middle = np.array(structure.size_angstrom) / 2
+        if all((np.abs(np.array(d.yx_angstrom) - middle) < middle - 8).all() for d in structure.defects):
+            columns = structure.columns()
+            return columns.positions_yx, columns.content
+    raise AssertionError("no sheet has its defect inside")
+
+
+def turned(yx, angle_deg=0.0, *, mirror=False):
+    angle = np.radians(angle_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return (yx * [1, -1] if mirror else yx) @ turn.T
+
+
+@pytest.mark.parametrize("option", GRAPHENE)
+def test_graphene(option):
+    yx, content = sheet("graphene", option)
+    found = find_defects(yx, rules="graphene", species=content)
+    formula, name, rings, missing = GRAPHENE[option]
+    assert found[["formula", "name"]].to_numpy().tolist() == [[formula, name]]
+    assert found["rings"][0] == rings and found["missing"][0] == missing
+    assert found["complete"][0] and found["confidence"][0] > 0.95
+
+
+@pytest.mark.parametrize("option", MOS2)
+def test_dichalcogenide(option):
+    yx, content = sheet("mos2", option)
+    found = find_defects(yx, rules="mos2", species=content)
+    assert found[["formula", "name"]].to_numpy().tolist() == [list(MOS2[option])]
+
+
+@pytest.mark.parametrize("option", HBN)
+def test_boron_nitride(option):
+    yx, content = sheet("hbn", option)
+    found = find_defects(yx, rules="hbn", species=content)
+    assert found[["formula", "name"]].to_numpy().tolist() == [list(HBN[option])]
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [("graphene", "graphene"), ("hbn", "hbn"), ("mos2", "mos2"), ("mos2", "generic"), ("fcc-111", "generic")],
+)
+def test_a_perfect_crystal_has_none(name, rules):
+    yx, content = sheet(name, None)
+    assert find_defects(yx, rules=rules, species=content).empty
+
+
+@pytest.mark.parametrize("option", ["divacancies", "trimers", "stone_wales"])
+@pytest.mark.parametrize(("angle", "mirror"), [(17, False), (90, True), (201, True)])
+def test_turned_mirrored_scaled_and_noisy_copies_are_the_same(option, angle, mirror):
+    yx, content = sheet("graphene", option)
+    rng = np.random.default_rng(1)
+    order = rng.permutation(len(yx))
+    copy = 7.3 * turned(yx, angle, mirror=mirror)[order] + rng.normal(0, 7.3 * 0.05, yx.shape)
+    first = find_defects(yx, rules="graphene", species=content)
+    again = find_defects(copy, rules="graphene", species=np.asarray(content)[order])
+    keep = ["formula", "name", "topology", "rings", "missing"]
+    assert again[keep].to_numpy().tolist() == first[keep].to_numpy().tolist()
+    assert {int(order[a]) for a in again["atoms"][0]} == set(first["atoms"][0])
+
+
+def test_strain_of_a_fifth_does_not_change_the_count_of_missing_atoms():
+    yx, content = sheet("graphene", "divacancies")
+    found = find_defects(yx * [1.0, 1.12], rules="graphene", species=content)
+    assert found["name"].tolist() == ["divacancy 5-8-5"] and found["missing"].tolist() == [2]
+
+
+def test_isomers_differ_in_topology_and_bear_the_same_formula():
+    pair = {}
+    for yx, content in (sheet("graphene", "four_fold"), sheet("graphene", "three_fold")):
+        found = find_defects(yx, rules="graphene", species=content)
+        pair[found["topology"][0]] = found["formula"][0]
+    assert len(pair) == 2
+    sheets = [sheet("mos2", o) for o in ("v_x2", "v_m")]
+    assert len({find_defects(yx, rules="mos2", species=c)["topology"][0] for yx, c in sheets}) == 2
+
+
+def test_what_no_rule_names_is_named_consistently_and_the_users_name_sticks():
+    yx, content = sheet("graphene", "dimers")
+    found = find_defects(yx, rules="graphene", species=content)
+    name, topology = found["name"][0], found["topology"][0]
+    assert name == f"unseen: {found['formula'][0]}-{found['bonds'][0]}#{topology[:4]}"
+    again = find_defects(turned(yx, 33), rules="graphene", species=content, names={topology: "Jesse's dimer"})
+    assert again["name"].tolist() == ["Jesse's dimer"]
+
+
+def test_frames_are_looked_at_one_by_one():
+    yx, content = sheet("graphene", "three_fold")
+    table = atomnb.AtomTable.from_positions(np.concatenate([yx, yx])).df.assign(
+        species=np.concatenate([content, content]), frame=np.repeat([0, 3], len(yx))
+    )
+    found = find_defects(table, rules="graphene").sort_values("frame")
+    assert found["frame"].tolist() == [0, 3]
+    assert {a - len(yx) for a in found["atoms"].iloc[1]} == set(found["atoms"].iloc[0])
+
+
+def test_positions_with_equal_columns_get_their_elements_from_brightness():
+    yx, content = sheet("mos2", "v_x")
+    table = atomnb.AtomTable.from_positions(yx).df
+    weight = {"Mo": 42**1.7, "S2": 2 * 16**1.7, "S": 16**1.7}
+    rng = np.random.default_rng(0)
+    table["intensity"] = [weight[c] for c in content] * np.exp(rng.normal(0, 0.05, len(yx)))
+    found = find_defects(table, rules="mos2")
+    assert found[["formula", "name"]].to_numpy().tolist() == [["S1Mo3", "V_S"]]
+
+
+def test_nothing_in_gives_an_empty_table_with_all_columns():
+    found = find_defects(np.zeros((0, 2)), rules="graphene")
+    assert found.empty and list(found) == list(COLUMNS)
+    lone = find_defects(np.array([[3.0, 4.0]]), rules="graphene", species=["C"])
+    assert list(lone) == list(COLUMNS)
+
+
+def test_bad_positions_and_species_are_told():
+    yx, content = sheet("graphene", "three_fold")
+    with pytest.raises(AtomnbError, match="at one place"):
+        find_defects(np.concatenate([yx, yx[:1]]), rules="graphene", species=[*content, "C"])
+    with pytest.raises(AtomnbError, match="NaN"):
+        find_defects(np.where(np.arange(len(yx))[:, None] == 3, np.nan, yx), rules="graphene", species=content)
+    with pytest.raises(RulesError, match="know no species 'blob'"):
+        find_defects(yx, rules="graphene", species=["blob"] * len(yx))
+    with pytest.raises(AtomnbError, match="neither species nor intensities"):
+        find_defects(yx, rules="graphene")
+    with pytest.raises(AtomnbError, match="each of the"):
+        find_defects(yx, rules="graphene", species=content[:-1])
+
+
+def test_analyze_draws_bonds_and_names_defects_of_an_image():
+    image = atomnb.Micrograph(atomnb.sample_image("si-110").data, pixel_size=0.0977)
+    result = atomnb.analyze(image, rules="diamond110")
+    assert result.graph.host.coordination == 3
+    inner = ~result.graph.open
+    assert np.mean(result.graph.neighbors.coordination[inner] == 3) > 0.95
+    assert set(result.defects) == set(COLUMNS)
+    assert all(0 <= row < len(result.atoms) for atoms in result.defects["atoms"] for row in atoms)
+    assert atomnb.analyze(image).defects is None

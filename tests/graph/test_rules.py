@@ -1,0 +1,87 @@
+"""Rule sets: those of the package are sound, and every mistake in one's own is named with its place."""
+
+import pytest
+
+from atomnb.graph.rules import RulesError, list_rules, load_rules, parse_rules
+
+GOOD = """
+name: mine
+host: {motif: honeycomb, bond: 1.42, sites: [C]}
+species:
+  C: {valence: 3, site: C}
+  Fe: {valence: 4}
+bonds:
+  C-C: [0.9, 1.8]
+  C-Fe: [1.5, 2.3]
+names:
+  - {name: lone iron, formula: Fe1C3}
+"""
+
+
+@pytest.mark.parametrize("name", list_rules())
+def test_package_rules_hold_together(name):
+    rules = load_rules(name)
+    assert rules.name == name and rules.summary
+    for site in rules.host.sites:
+        assert any(s.site == site for s in rules.species.values()), f"nothing is at home on {site}"
+    if rules.host.bond:
+        usual = [s.symbol for s in rules.species.values() if s.site]
+        low, high = rules.ranges[tuple(sorted((usual[0], usual[-1])))]
+        assert low < rules.host.bond < high
+
+
+def test_own_rules_from_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    rules = load_rules(path)
+    assert rules.ranges["C", "Fe"] == (1.5, 2.3)
+    assert rules.of("Fe").site is None
+    assert load_rules(str(path)).names[0].name == "lone iron"
+    assert load_rules(rules) is rules
+
+
+def test_columns_of_several_atoms_are_read_as_formulas():
+    rules = load_rules("mos2")
+    assert rules.of("S2").content == {"S": 2}
+    assert rules.of("MoS").content == {"Mo": 1, "S": 1}
+    assert rules.of("single chalcogen").content == {"S": 1}
+    assert rules.of("Re").site is None
+
+
+@pytest.mark.parametrize("species", ["blob", "mos", "Xx", ""])
+def test_unknown_species_are_refused(species):
+    with pytest.raises(RulesError, match="know no species"):
+        load_rules("graphene").of(species)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("C-C: [0.9, 1.8]", "C-C: [1.8, 0.9]", "bonds: C-C: the shortest bond .1.8 Å. is not below the longest"),
+        ("C-C: [0.9, 1.8]", "C-C: [0.9, 180]", "from 0 to 8"),
+        ("C-C: [0.9, 1.8]", "C-Qq: [0.9, 1.8]", "named by two symbols"),
+        ("C-C: [0.9, 1.8]", "C-C: 1.8", r"must be \[shortest, longest\]"),
+        ("bond: 1.42", "bond: yes", "host: bond must be a number"),
+        ("motif: honeycomb", "motif: cube", "motif must be one of"),
+        ("site: C", "site: D", "site must be one of C"),
+        ("valence: 3", "valense: 3", "unknown entry 'valense'"),
+        ("valence: 4", "valence: 40", "from 1 to 12"),
+        ("formula: Fe1C3", "rings: [2]", "ring sizes from 3"),
+        ("name: lone iron, formula: Fe1C3", "formula: Fe1C3", "needs a name"),
+        ("host: {", "hosts: {", "unknown entry 'hosts'"),
+        ("name: mine", "name: [", "not valid YAML"),
+    ],
+)
+def test_mistakes_are_named(before, after, message):
+    with pytest.raises(RulesError, match=message):
+        parse_rules(GOOD.replace(before, after), name="mine")
+
+
+def test_a_rule_file_must_be_a_mapping():
+    with pytest.raises(RulesError, match="mapping"):
+        parse_rules("- 1\n- 2")
+
+
+def test_unknown_rules_say_which_there_are():
+    with pytest.raises(RulesError, match=r"choose .*graphene"):
+        load_rules("grafene")
