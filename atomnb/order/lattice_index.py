@@ -31,6 +31,7 @@ _LARGEST_STRETCH = 0.3
 _LARGEST_TURN = np.deg2rad(20)
 _STIFFNESS = 0.5
 _NEIGHBOUR_REACH = 1.5
+_EQUALLY_CLEAR = 0.15
 
 
 class LatticeIndex(NamedTuple):
@@ -284,11 +285,18 @@ def _best_seed(growth: _Growth) -> tuple[int | None, np.ndarray | None]:
         tried = [(*_local_lattice(growth.yx[own], tree, growth.yx[s], growth.spacing), s) for s in seeds]
         tried = [t for t in tried if t[0] is not None]
         if tried:
-            found.append(max(tried, key=lambda t: t[1]))
+            # where the border or a defect hides a short vector, longer ones may look better
+            clear = [t for t in tried if t[1] >= max(quality for _, quality, _ in tried) - _EQUALLY_CLEAR]
+            smallest = min(_area(t[0]) for t in clear)
+            found.append(max((t for t in clear if _area(t[0]) < 1.3 * smallest), key=lambda t: t[1]))
     if not found:
         return None, None
-    frame, _, seed = max(found, key=lambda t: abs(np.linalg.det(t[0])))
+    frame, _, seed = max(found, key=lambda t: _area(t[0]))
     return int(seed), frame
+
+
+def _area(frame: np.ndarray) -> float:
+    return float(abs(np.linalg.det(frame)))
 
 
 def _local_lattice(yx, tree, place, spacing) -> tuple[np.ndarray | None, float]:
@@ -312,8 +320,18 @@ def _local_lattice(yx, tree, place, spacing) -> tuple[np.ndarray | None, float]:
         first, other = vectors[0], vectors[second]
         area = first[0] * other[1] - first[1] * other[0]
         if abs(area) > 0.35 * np.hypot(*first) * np.hypot(*other):
-            return np.array([first, other]), float(min(quality[0], quality[second]))
+            return reduced(np.array([first, other])), float(min(quality[0], quality[second]))
     return None, 0.0
+
+
+def reduced(frame: np.ndarray) -> np.ndarray:
+    """The shortest pair of vectors, rows of (2, 2), that spans the same lattice (Gauss)."""
+    first, second = sorted(frame, key=lambda v: v @ v)
+    while True:
+        second = second - np.round(first @ second / (first @ first)) * first
+        if second @ second >= first @ first * (1 - 1e-9):
+            return np.array([first, second])
+        first, second = second, first
 
 
 def _support(tree, yx, inner, candidates, tolerance):
