@@ -21,7 +21,7 @@ SOFT_END = 0.05
 ONE_PLACE = 0.1
 """Atoms nearer than this share of the longest bond of the shortest kind are one atom found twice."""
 
-FEW_BONDS = 10
+FEW_BONDS = 12
 """Up to so many bonds in conflict all their subsets are tried; beyond, an integer programme is solved."""
 
 

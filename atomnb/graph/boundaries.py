@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_matrix
+from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, dijkstra
 
 from atomnb.graph.dislocations import HOST_SIZE, ring_clusters
-from atomnb.graph.neighbors import Neighbors
+from atomnb.graph.neighbors import Neighbors, VectorTable
 from atomnb.graph.rings import Rings, ring_neighbors
 
 LARGEST_CORE = 10
@@ -63,16 +63,17 @@ def find_boundaries(
     Boundaries
     """
     dual = ring_neighbors(neighbors, rings)
+    graph, table = _matrix(dual), VectorTable.of(dual)
     labels = ring_clusters(rings, (rings.sizes != HOST_SIZE) & (rings.sizes <= LARGEST_CORE), across=across)
     phase = _orientation(neighbors, rings)
     chains, angles = [], []
     for label in np.flatnonzero(np.bincount(labels[labels >= 0]) >= LEAST_RINGS):
         chain = np.flatnonzero(labels == label)
-        angle = _misorientation(dual, rings, phase, chain)
+        angle = _misorientation(graph, rings, phase, chain)
         if angle >= least_angle_rad:
             chains.append(chain)
             angles.append(angle)
-    ordered = [_along(dual, chain) for chain in chains]
+    ordered = [_along(graph, table, chain) for chain in chains]
     return Boundaries(
         np.concatenate([np.zeros(0, np.int64), *(chain for chain, _ in ordered)]),
         np.cumsum([0, *map(len, chains)]),
@@ -89,10 +90,10 @@ def _orientation(neighbors: Neighbors, rings: Rings) -> np.ndarray:
     return (total[0] + 1j * total[1]) / np.maximum(rings.sizes, 1)
 
 
-def _misorientation(dual: Neighbors, rings: Rings, phase: np.ndarray, chain: np.ndarray) -> float:
+def _misorientation(graph: csr_matrix, rings: Rings, phase: np.ndarray, chain: np.ndarray) -> float:
     """Angle between the two orientations of the hexagons beside a chain; 0 where there is only one."""
     near, far = BESIDE
-    away = dijkstra(_matrix(dual), directed=False, indices=chain, unweighted=True, limit=far, min_only=True)
+    away = dijkstra(graph, directed=False, indices=chain, unweighted=True, limit=far, min_only=True)
     beside = phase[(away >= near) & (away <= far) & (rings.sizes == HOST_SIZE)]
     beside = beside[np.abs(beside) > 0] / np.abs(beside[np.abs(beside) > 0])
     if len(beside) < 2 * LEAST_RINGS:
@@ -115,24 +116,24 @@ def _two_directions(units: np.ndarray) -> tuple[complex, complex]:
     return first / abs(first), second / abs(second)
 
 
-def _along(dual: Neighbors, chain: np.ndarray) -> tuple[np.ndarray, float]:
+def _along(graph: csr_matrix, table: VectorTable, chain: np.ndarray) -> tuple[np.ndarray, float]:
     """The rings of a chain in order along the line that fits them best, and their extent along it, Å."""
-    places = _laid_out(dual, int(chain[0]))[chain]
+    places = _laid_out(graph, table, int(chain[0]))[chain]
     along = (places - places.mean(axis=0)) @ np.linalg.svd(places - places.mean(axis=0), full_matrices=False)[2][0]
     return chain[np.argsort(along, kind="stable")], float(np.ptp(along))
 
 
-def _laid_out(dual: Neighbors, first: int) -> np.ndarray:
+def _laid_out(graph: csr_matrix, table: VectorTable, first: int) -> np.ndarray:
     """Centres (R, 2) from that of one ring, reached through as few rings as possible: no jumps at a cell's rim."""
-    order, before = breadth_first_order(_matrix(dual), first, directed=False)
-    source, target, vectors = dual.half_edges()
-    step = {(int(a), int(b)): v for a, b, v in zip(source, target, vectors, strict=True)}
-    places = np.zeros((dual.n_atoms, 2))
-    for ring in order[1:].tolist():
-        places[ring] = places[before[ring]] + step[int(before[ring]), ring]
+    before = breadth_first_order(graph, first, directed=False)[1].astype(np.int64)
+    before = np.where(before < 0, np.arange(len(before)), before)
+    places = np.nan_to_num(table.between(before, np.arange(len(before))))
+    while (before[before] != before).any():  # each pass doubles the number of rings that are stepped over at once
+        places = places + places[before]
+        before = before[before]
     return places
 
 
-def _matrix(dual: Neighbors):
+def _matrix(dual: Neighbors) -> csr_matrix:
     i, j = dual.pairs.T
-    return coo_matrix((np.ones(len(i)), (i, j)), shape=(dual.n_atoms, dual.n_atoms)).tocsr()
+    return csr_matrix((np.ones(len(i)), (i, j)), shape=(dual.n_atoms, dual.n_atoms))

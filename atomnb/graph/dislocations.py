@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from atomnb.errors import AtomnbError
-from atomnb.graph.neighbors import Neighbors
+from atomnb.graph.neighbors import Neighbors, VectorTable
 from atomnb.graph.rings import Rings, ring_neighbors
 
 HOST_SIZE = 6
@@ -72,7 +72,7 @@ def burgers_vector(neighbors: Neighbors, loop: Sequence[int], *, host_yx) -> np.
     >>> burgers_vector(neighbors_radius(square, 1.1), [0, 1, 2, 3], host_yx=star).tolist()
     [0.0, 0.0]
     """
-    return -_ideal_steps(_steps(neighbors, loop), _star(host_yx)).sum(axis=0) + 0.0
+    return -_ideal_steps(_steps(VectorTable.of(neighbors), loop), _star(host_yx)).sum(axis=0) + 0.0
 
 
 def rim(rings: Rings, chosen: Sequence[int]) -> np.ndarray:
@@ -88,9 +88,9 @@ def rim(rings: Rings, chosen: Sequence[int]) -> np.ndarray:
     AtomnbError
         If their outline is not one closed walk without a repeated atom.
     """
-    ring = np.repeat(np.arange(len(rings.sizes)), rings.sizes)
-    member = np.flatnonzero(np.isin(ring, np.asarray(chosen, np.int64)))
-    after = np.where(member + 1 == rings.offsets[ring[member] + 1], rings.offsets[ring[member]], member + 1)
+    walks = [np.arange(rings.offsets[r], rings.offsets[r + 1]) for r in np.unique(np.asarray(chosen, np.int64))]
+    none = np.zeros(0, np.int64)
+    member, after = np.concatenate([none, *walks]), np.concatenate([none, *(np.roll(walk, -1) for walk in walks)])
     _, where, count = np.unique(rings.edges[member], return_inverse=True, return_counts=True)
     outer = count[where] == 1
     start, end = rings.atoms[member[outer]], rings.atoms[after[outer]]
@@ -130,7 +130,8 @@ def find_dislocations(neighbors: Neighbors, rings: Rings, *, bond_length: float 
     turn = 2 * np.pi / 3 * np.arange(3)
     star = _star(length * np.stack([np.sin(turn), np.cos(turn)], axis=1))
     pairs = np.stack([small, large], axis=1)
-    burgers = np.array([_in_the_image(_steps(neighbors, rim(rings, pair)), star) for pair in pairs])
+    table = VectorTable.of(neighbors)
+    burgers = np.array([_in_the_image(_steps(table, rim(rings, pair)), star) for pair in pairs])
     total = np.zeros((cluster.max() + 1, 2))
     np.add.at(total, cluster, burgers)
     real = np.hypot(*total.T)[cluster] > length
@@ -166,17 +167,17 @@ def _star(host_yx) -> np.ndarray:
     return star
 
 
-def _steps(neighbors: Neighbors, loop: Sequence[int]) -> np.ndarray:
+def _steps(table: VectorTable, loop: Sequence[int]) -> np.ndarray:
     """Vectors (L, 2) from each atom of a closed walk to the next."""
     atoms = np.asarray(loop, np.int64)
-    source, target, vectors = neighbors.half_edges()
-    on_loop = np.flatnonzero(np.isin(source, atoms) & np.isin(target, atoms))
-    found = {(int(source[h]), int(target[h])): vectors[h] for h in on_loop}
-    ahead = list(zip(atoms.tolist(), np.roll(atoms, -1).tolist(), strict=True))
-    missing = [pair for pair in ahead if pair not in found]
-    if missing or len(ahead) < 3:
-        raise AtomnbError(f"loop must be a closed walk along bonds of at least three atoms; not bonded: {missing[:5]}.")
-    steps = np.array([found[pair] for pair in ahead])
+    ahead = np.roll(atoms, -1)
+    steps = table.between(atoms, ahead)
+    apart = np.isnan(steps[:, 0])
+    if apart.any() or len(atoms) < 3:
+        named = np.stack([atoms, ahead], axis=1)[apart][:5].tolist()
+        raise AtomnbError(
+            f"loop must be a closed walk along bonds of at least three atoms; these are not bonded: {named}."
+        )
     if np.hypot(*steps.sum(axis=0)) > 1e-6 * np.abs(steps).sum():
         raise AtomnbError("loop goes round the periodic cell and does not close: choose a walk that does.")
     return steps
@@ -258,6 +259,5 @@ def _host_bond(neighbors: Neighbors, rings: Rings) -> float:
 
 def _middles(neighbors: Neighbors, rings: Rings, pairs: np.ndarray) -> np.ndarray:
     """Middles (P, 2) of pairs of rings, which may lie on two sides of a periodic cell."""
-    source, target, vectors = ring_neighbors(neighbors, rings).half_edges()
-    between = {(int(a), int(b)): v for a, b, v in zip(source, target, vectors, strict=True)}
-    return rings.centres_yx[pairs[:, 0]] + np.array([between[a, b] for a, b in pairs.tolist()]) / 2
+    apart = VectorTable.of(ring_neighbors(neighbors, rings)).between(*pairs.T)
+    return rings.centres_yx[pairs[:, 0]] + apart / 2

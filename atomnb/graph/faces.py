@@ -94,7 +94,8 @@ def _in_a_ring_or_between(neighbors: Neighbors) -> np.ndarray:
 def _following(source: np.ndarray, target: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """For each half-edge (H,) the next one round the face on its left (y up, x to the right)."""
     n = len(source)
-    order = np.lexsort((np.arctan2(vectors[:, 0], vectors[:, 1]), source))
+    share = (np.arctan2(vectors[:, 0], vectors[:, 1]) + np.pi) / 7  # of a turn, below 1: by atom, then by angle
+    order = np.argsort(source + share)
     place = np.empty(n, np.int64)
     place[order] = np.arange(n)
     begin = np.searchsorted(source[order], np.arange(source.max() + 2))

@@ -105,6 +105,35 @@ class Neighbors(NamedTuple):
         return graph
 
 
+class VectorTable(NamedTuple):
+    """The vectors of a neighbour list, to be looked up by the two atoms.
+
+    Where a periodic cell joins two atoms twice, one of the vectors is found.
+    """
+
+    key: np.ndarray
+    vectors_yx: np.ndarray
+    n_atoms: int
+
+    @classmethod
+    def of(cls, neighbors: Neighbors) -> VectorTable:
+        """The table of a neighbour list."""
+        source, target, vectors = neighbors.half_edges()
+        key = source * neighbors.n_atoms + target
+        order = np.argsort(key, kind="stable")
+        return cls(key[order], vectors[order], neighbors.n_atoms)
+
+    def between(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Vectors (M, 2) from atoms `first` to atoms `second`, NaN where the two are no neighbours."""
+        vectors = np.full((len(first), 2), np.nan)
+        if len(self.key):
+            key = first * self.n_atoms + second
+            place = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
+            known = self.key[place] == key
+            vectors[known] = self.vectors_yx[place[known]]
+        return vectors
+
+
 def neighbors_radius(positions_yx, radius: float, *, cell=None) -> Neighbors:
     """All pairs of atoms no further apart than `radius`.
 
@@ -130,7 +159,7 @@ def neighbors_radius(positions_yx, radius: float, *, cell=None) -> Neighbors:
     if not (np.isfinite(radius) and radius > 0):
         raise AtomnbError(f"radius must be a positive length, got {radius!r}.")
     copies = _copies(checked_positions(positions_yx), checked_cell(cell), radius)
-    pairs = cKDTree(copies.points).query_pairs(radius, output_type="ndarray")
+    pairs = cKDTree(copies.points, compact_nodes=False, balanced_tree=False).query_pairs(radius, output_type="ndarray")
     return _seen_from_home(copies, pairs[:, 0], pairs[:, 1])
 
 
@@ -284,7 +313,7 @@ def _seen_from_home(copies: _Copies, first: np.ndarray, second: np.ndarray) -> N
     once = (i < j) | ((i == j) & positive)
     vectors = copies.points[second[once]] - copies.points[first[once]]
     pairs = np.stack([i[once], j[once]], axis=1).astype(np.int64)
-    order = np.lexsort((*vectors.T, pairs[:, 1], pairs[:, 0]))
+    order = np.argsort(pairs[:, 0] * copies.n_home + pairs[:, 1], kind="stable")
     return Neighbors(pairs[order], vectors[order], np.ones(len(pairs)), copies.n_home)
 
 

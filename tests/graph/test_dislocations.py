@@ -151,7 +151,7 @@ def test_walks_that_cannot_be_used(honeycomb):
     sheet = honeycomb(4, 6)
     bonds = sheet.bonds()
     star = np.stack([np.sin(TURN), np.cos(TURN)], axis=1)[1::2]
-    with pytest.raises(AtomnbError, match=r"not bonded: \[\(0, 5\)"):
+    with pytest.raises(AtomnbError, match=r"not bonded: \[\[0, 5\]"):
         burgers_vector(bonds, [0, 5, 9], host_yx=star)
     row = [i for k in range(6) for i in (4 * k + 1, 4 * k + 2)]
     with pytest.raises(AtomnbError, match="does not close"):
