@@ -11,13 +11,14 @@ WIDTH = 43
 class Source(NamedTuple):
     """Where an image came from.
 
-    `kind` is 'sample' or 'file'; `name` the sample's name or the file's path as Python should open it; `channel` the
-    index of the signal, None for the default.
+    `kind` is 'sample', 'file' or 'upload'; `name` the sample's name, the file's path below the data folder, or the
+    uploaded file's name; `channel` the index of the signal, None for the default; `path` the whole path of a file.
     """
 
     kind: str
     name: str
     channel: int | None = None
+    path: str = ""
 
 
 class Request(NamedTuple):
@@ -34,7 +35,7 @@ class Request(NamedTuple):
 
 def code_of(request: Request, *, threshold: float) -> str:
     """Python that gives the same atoms."""
-    lines = ["import atomnb", "", f"image = {_opening(request.source)}"]
+    lines = ["import atomnb", "", *_opening(request.source)]
     if request.frame is not None:
         lines.append(f"image = atomnb.as_micrograph(image.frame({request.frame}))")
     options = [f"threshold={request.floor:g}"]
@@ -70,8 +71,9 @@ def notebook_of(code: str, *, title: str) -> bytes:
     return nbformat.writes(new_notebook(cells=cells, metadata=kernel)).encode()
 
 
-def _opening(source: Source) -> str:
+def _opening(source: Source) -> list[str]:
     if source.kind == "sample":
-        return f"atomnb.sample_image({source.name!r})"
+        return [f"image = atomnb.sample_image({source.name!r})"]
     channel = "" if source.channel is None else f", channel={source.channel}"
-    return f"atomnb.read_image({source.name!r}{channel})"
+    read = f"image = atomnb.read_image({(source.path or source.name)!r}{channel})"
+    return ["# the file you uploaded: give its path", read] if source.kind == "upload" else [read]

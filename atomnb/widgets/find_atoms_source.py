@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 import atomnb
+from atomnb.io.formats import EXTENSIONS
 from atomnb.widgets.find_atoms_state import FindAtomsState
+from atomnb.widgets.folder_list import FolderList
 from atomnb.widgets.parts import ChoiceList, Upload
 from atomnb.widgets.report import guarded, report_of
 
@@ -25,14 +27,16 @@ class SourcePanel(widgets.VBox):
 
     def __init__(self, state: FindAtomsState) -> None:
         self.state = state
-        self._place = ""
         opening = guarded(state.show_report, "opening the image")
         self.samples = ChoiceList(label="Sample images", empty="No samples.", on_choose=opening(state.open_sample))
         self.samples.items = [_sample_item(sample) for sample in atomnb.list_samples()]
-        self.files = ChoiceList(
+        self.files = FolderList(
+            state.folder,
+            endings=EXTENSIONS,
             label="Files of the data folder",
             empty="No image files here.",
-            on_choose=opening(self._choose),
+            on_file=state.open_path,
+            guard=opening,
         )
         self.upload = Upload(
             on_file=opening(state.open_upload),
@@ -60,23 +64,13 @@ class SourcePanel(widgets.VBox):
         self.channel.observe(opening(self._choose_channel), "value")
         self.frame.observe(guarded(state.show_frame, "showing the frame")(self._choose_frame), "value")
         state.observe(lambda _: self._show_opened(), "opened")
-        guarded(state.show_report, "reading the data folder")(self._list)()
         self._show_kind()
         self._show_opened()
 
     def open_folder_of(self, path: str) -> None:
         """Show the folder that holds `path` (relative to the data folder)."""
-        self._place = path.rpartition("/")[0]
-        self._list()
+        self.files.show(path.rpartition("/")[0])
         self.kind.value = "Folder"
-
-    def _choose(self, path: str) -> None:
-        target = self.state.folder.resolve(path)
-        if target.is_dir() and target.suffix != ".zspy":
-            self._place = path
-            self._list()
-        else:
-            self.state.open_path(path)
 
     def _choose_channel(self, change) -> None:
         if change["new"] is not None and not self._showing:
@@ -85,24 +79,6 @@ class SourcePanel(widgets.VBox):
     def _choose_frame(self, change) -> None:
         if not self._showing:
             self.state.show_frame(change["new"])
-
-    def _list(self) -> None:
-        entries = self.state.folder.entries(self._place)
-        up = []
-        if self._place:
-            parent = self._place.rpartition("/")[0]
-            up = [{"key": parent, "name": "..", "icon": "up", "title": "Up one folder"}]
-        self.files.items = up + [
-            {
-                "key": entry.path,
-                "name": entry.name,
-                "icon": "folder" if entry.is_folder else "image",
-                "tail": True,
-                "note": "" if entry.is_folder else size_text(entry.size),
-            }
-            for entry in entries
-        ]
-        self.files.heading = f"{self.state.folder.root.name}/{self._place}"
 
     def _show_kind(self) -> None:
         for name, part in zip(SOURCES, (self.samples, self.files, self.upload), strict=True):
@@ -138,11 +114,6 @@ class SourcePanel(widgets.VBox):
         by_name = {c.name: c.index for c in opened.channels}
         chosen = by_name.get(read, read)
         return chosen if chosen in known else None
-
-
-def size_text(size: int) -> str:
-    """A number of bytes in words."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{max(size / 1e3, 0.1):.1f} kB"
 
 
 def _sample_item(sample) -> dict:

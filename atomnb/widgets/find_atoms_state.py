@@ -91,21 +91,19 @@ class FindAtomsState(traitlets.HasTraits):
 
     def open_path(self, path: str, *, channel: int | None = None) -> None:
         """Open a file of the data folder, by its path relative to it."""
-        self._open_file(self.folder.resolve(path), Source("file", path, channel))
+        target = self.folder.resolve(path)
+        self._open_file(target, Source("file", path, channel, str(target)))
 
     def open_upload(self, path: Path) -> None:
         """Open a file the user has sent."""
         self._upload = path
-        self._open_file(path, Source("file", path.name))
+        self._open_file(path, Source("upload", path.name))
 
     def open_channel(self, channel: int) -> None:
         """Open another signal of the same file."""
         source = self._require_image().source
-        path = self._upload if self._is_upload(source) else self.folder.resolve(source.name)
+        path = self._upload if source.kind == "upload" else self.folder.resolve(source.name)
         self._open_file(path, source._replace(channel=channel))
-
-    def _is_upload(self, source: Source) -> bool:
-        return getattr(self, "_upload", None) is not None and self._upload.name == source.name
 
     def _open_file(self, path: Path, source: Source) -> None:
         from atomnb.io.stem import list_images

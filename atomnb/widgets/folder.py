@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,15 +59,22 @@ class DataFolder:
             )
         return target
 
-    def entries(self, path: str = "") -> list[Entry]:
-        """Folders and image files in `path`, folders first; hidden ones and links that lead out are left out."""
+    def entries(self, path: str = "", *, endings: Collection[str] = EXTENSIONS) -> list[Entry]:
+        """Folders and files with one of the `endings` (by default images) in `path`, folders first.
+
+        Hidden ones and links that lead out are left out.
+        """
         folder = self.resolve(path)
         if not folder.is_dir():
             raise AtomnbError(f"{path!r} is a file, not a folder.")
-        found = [entry for item in folder.iterdir() if (entry := self._entry(item)) is not None]
+        found = [entry for item in folder.iterdir() if (entry := self._entry(item, endings)) is not None]
         return sorted(found, key=lambda e: (not e.is_folder, e.name.casefold()))[:MAX_ENTRIES]
 
-    def _entry(self, item: Path) -> Entry | None:
+    def name_of(self, path: Path) -> str:
+        """A path of the folder relative to it."""
+        return path.relative_to(self.root).as_posix()
+
+    def _entry(self, item: Path, endings: Collection[str]) -> Entry | None:
         if item.name.startswith("."):
             return None
         try:
@@ -77,5 +85,5 @@ class DataFolder:
         if not target.is_relative_to(self.root):
             return None
         path = item.relative_to(self.root).as_posix()
-        is_image = item.suffix.lower() in EXTENSIONS
-        return Entry(item.name, path, size) if size is None or is_image else None
+        wanted = item.suffix.lower() in endings
+        return Entry(item.name, path, size) if size is None or wanted else None

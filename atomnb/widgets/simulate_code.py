@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields
 
-from atomnb.widgets.simulate_request import IDEAL_PIXEL, Request, SetPlan, contents_of, defects_of, has_vacancies
+from atomnb.widgets.simulate_request import (
+    IDEAL_PIXEL,
+    MAX_STRAIN,
+    FileChoice,
+    Request,
+    SetPlan,
+    contents_of,
+    defects_of,
+    has_vacancies,
+)
 
 WIDTH = 66
 """Characters that a line of the code panel holds."""
@@ -14,9 +23,8 @@ def image_code(request: Request, structure) -> str:
     """Python that gives the image on the page as `scene`, a `LabelledScene`."""
     lines = [
         *_imports(request, varied=False),
-        "from atomnb.simulate.structures import create_structure",
-        "",
-        _wrapped("structure = create_structure", _structure_arguments(request, str(request.structure.seed))),
+        *_structure_import(request),
+        _wrapped(f"structure = {_maker(request)}", _structure_arguments(request, str(request.structure.seed))),
         *_scheme_lines(request, [structure]),
         call_of(request.microscope.optics(), target="optics = "),
         *_image_lines(request),
@@ -34,10 +42,9 @@ def set_code(request: Request, plan: SetPlan, structure, *, name: str) -> str:
         *(["import numpy as np", ""] if plan.vary_optics else []),
         "from atomnb.data.labelled_writer import write_labelled_set",
         *_imports(request, varied=plan.vary_optics),
-        "from atomnb.simulate.structures import create_structure",
-        "",
+        *_structure_import(request),
         "structures = [",
-        "    " + _wrapped("create_structure", _structure_arguments(request, "seed")).replace("\n", "\n    "),
+        "    " + _wrapped(_maker(request), _structure_arguments(request, "seed")).replace("\n", "\n    "),
         f"    for seed in range({seed}, {seed + plan.structures})",
         "]",
         *_set_scheme_lines(request, structure),
@@ -86,8 +93,35 @@ def _wrapped(call: str, arguments: list[str]) -> str:
     return line if len(line) <= WIDTH else f"{call}(\n" + "".join(f"    {a},\n" for a in arguments) + ")"
 
 
+def _maker(request: Request) -> str:
+    return "read_structure" if isinstance(request.structure, FileChoice) else "create_structure"
+
+
+def _structure_import(request: Request) -> list[str]:
+    """The import, and what to do about a file that lies only where the page was served."""
+    chosen = request.structure
+    uploaded = isinstance(chosen, FileChoice) and chosen.file.uploaded
+    note = ["# the file you uploaded: give its path on your computer"] if uploaded else []
+    return [f"from atomnb.simulate.structures import {_maker(request)}", "", *note]
+
+
+def _file_arguments(chosen: FileChoice, seed: str) -> list[str]:
+    path = chosen.file.path.name if chosen.file.uploaded else str(chosen.file.path)
+    arguments = [repr(path), f"zone_axis={chosen.zone_axis}"]
+    if chosen.thickness:
+        arguments.append(f"thickness_angstrom={chosen.thickness:g}")
+    if any(chosen.tilt_mrad):
+        arguments.append("tilt_mrad=({:g}, {:g})".format(*chosen.tilt_mrad))
+    arguments.append(f"size_angstrom=({chosen.size:g}, {chosen.size:g})")
+    if chosen.max_strain != MAX_STRAIN:
+        arguments.append(f"max_strain={chosen.max_strain:g}")
+    return [*arguments, f"seed={seed}"]
+
+
 def _structure_arguments(request: Request, seed: str) -> list[str]:
     chosen = request.structure
+    if isinstance(chosen, FileChoice):
+        return _file_arguments(chosen, seed)
     arguments = [repr(chosen.name), f"size_angstrom=({chosen.size:g}, {chosen.size:g})", f"seed={seed}"]
     return [*arguments, f"options={dict(chosen.options)!r}"] if chosen.options else arguments
 

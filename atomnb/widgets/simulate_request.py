@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from atomnb.errors import AtomnbError
 from atomnb.simulate.optics import DETECTORS, Optics, OpticsRanges
 
 ENGINES = ("fast", "multislice")
@@ -25,6 +28,9 @@ DISTORTIONS = {
     "readout_noise": ("Read-out noise", "of SD", 0.0, 0.6),
 }
 """Field of `ExposureConfig`: label, unit, value at first, highest value."""
+
+MAX_STRAIN = 0.01
+"""How far (cosine) the box cut from a user's crystal may be off 90° at first, as in `read_structure`."""
 
 MATERIALS = ("graphene-si", "tmd", "perovskite")
 
@@ -47,6 +53,61 @@ class StructureChoice(NamedTuple):
             seed=self.seed if seed is None else seed,
             options=dict(self.options),
         )
+
+
+class UserFile(NamedTuple):
+    """A structure file of the user's; `changed` tells two states of one file apart."""
+
+    path: Path
+    uploaded: bool
+    changed: int
+
+
+class FileChoice(NamedTuple):
+    """A structure from a file; lengths in Å, `thickness` 0 for one cell, `tilt_mrad` about x and y."""
+
+    file: UserFile
+    size: float
+    seed: int
+    zone_axis: tuple[int, ...]
+    thickness: float
+    tilt_mrad: tuple[float, float]
+    max_strain: float
+
+    @property
+    def name(self) -> str:
+        return self.file.path.stem
+
+    def create(self, seed: int | None = None):
+        """The `Structure`; another `seed` fills sites that elements share in another way."""
+        from atomnb.simulate.structures import read_structure
+
+        return read_structure(
+            self.file.path,
+            zone_axis=self.zone_axis,
+            thickness_angstrom=self.thickness or None,
+            tilt_mrad=self.tilt_mrad,
+            size_angstrom=(self.size, self.size),
+            max_strain=self.max_strain,
+            seed=self.seed if seed is None else seed,
+        )
+
+
+def zone_axis_of(text: str) -> tuple[int, ...]:
+    """The zone axis a user has typed: '1 1 0', '[1, -1, 0]' or '110'.
+
+    Raises
+    ------
+    AtomnbError
+        If these are not three or four whole numbers.
+    """
+    body = text.strip().strip("[]()<>").replace(",", " ")
+    numbers = re.findall(r"-?\d", body) if re.fullmatch(r"(-?\d){3,4}", body) else body.split()
+    if len(numbers) not in (3, 4) or not all(re.fullmatch(r"-?\d{1,3}", number) for number in numbers):
+        raise AtomnbError(
+            f"a zone axis is three whole numbers, or four of a hexagonal crystal, such as 1 1 0; got {text!r}."
+        )
+    return tuple(int(number) for number in numbers)
 
 
 class Microscope(NamedTuple):
@@ -147,7 +208,7 @@ class SetPlan(NamedTuple):
 class Request(NamedTuple):
     """What the page shows: structure, microscope, exposure, and the key of the class scheme."""
 
-    structure: StructureChoice
+    structure: StructureChoice | FileChoice
     microscope: Microscope
     exposure: Exposure
     scheme: str

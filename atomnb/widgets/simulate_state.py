@@ -17,11 +17,14 @@ from atomnb.widgets.report import ErrorReport, report_of
 from atomnb.widgets.simulate_engine import engine_image, labelled_image, write_set
 from atomnb.widgets.simulate_request import (
     DISTORTIONS,
+    MAX_STRAIN,
     Exposure,
+    FileChoice,
     Microscope,
     Request,
     SetPlan,
     StructureChoice,
+    UserFile,
     detectors_of,
     scheme_of,
     schemes_of,
@@ -30,6 +33,9 @@ from atomnb.widgets.simulate_request import (
 SETS = "sets"
 """Folder of the data folder where sets are written."""
 
+FILE = "file"
+"""The structure that comes from the user's own file."""
+
 FIRST, FIRST_OPTIONS = "mos2", {"v_x": 4, "v_x2": 1}
 """What the page shows when it opens."""
 
@@ -37,7 +43,8 @@ DIFFRACTION_REACH = 1.1
 """Highest frequency of the diffractogram, 1/Å."""
 
 CHOICES = (
-    *("structure", "size", "seed", "options"),
+    *("structure", "size", "seed", "options", "file", "zone_axis"),
+    *("thickness", "tilt_about_x", "tilt_about_y", "max_strain"),
     *("engine", "detector", "energy_kev", "semiangle_mrad", "defocus", "cs_um", "source_fwhm", "method", "phonons"),
     *("frame", "pixel_size", "dose", "rotation_deg", "distortions", "scheme"),
 )
@@ -87,6 +94,12 @@ class SimulateState(traitlets.HasTraits):
     size = traitlets.Float(40.0, min=5.0, max=400.0)
     seed = traitlets.Int(0, min=0)
     options = traitlets.Dict(FIRST_OPTIONS)
+    file = traitlets.Any(None, allow_none=True)
+    zone_axis = traitlets.Tuple(default_value=(0, 0, 1))
+    thickness = traitlets.Float(0.0, min=0.0)
+    tilt_about_x = traitlets.Float(0.0)
+    tilt_about_y = traitlets.Float(0.0)
+    max_strain = traitlets.Float(MAX_STRAIN)
     engine = traitlets.Unicode("fast")
     detector = traitlets.Unicode("haadf")
     energy_kev = traitlets.Float(80.0)
@@ -127,6 +140,14 @@ class SimulateState(traitlets.HasTraits):
             self.scheme = "content"
             self.structure = name
 
+    def choose_file(self, path: Path, *, uploaded: bool = False) -> None:
+        """Take a structure file of the user's."""
+        with self.hold_trait_notifications():
+            self.options = {}
+            self.scheme = "content"
+            self.file = UserFile(path, uploaded, path.stat().st_mtime_ns)
+            self.structure = FILE
+
     def choose_engine(self, engine: str) -> None:
         """Take another engine; a detector it cannot simulate gives way to HAADF."""
         with self.hold_trait_notifications():
@@ -137,9 +158,8 @@ class SimulateState(traitlets.HasTraits):
     @property
     def request(self) -> Request:
         """What the page asks for now."""
-        options = tuple(sorted(self.options.items()))
         return Request(
-            StructureChoice(self.structure, self.size, self.seed, options),
+            self._chosen(),
             Microscope(
                 self.engine, self.detector, self.energy_kev, self.semiangle_mrad, self.defocus, self.cs_um,
                 self.source_fwhm, self.method, self.phonons,
@@ -149,6 +169,13 @@ class SimulateState(traitlets.HasTraits):
             ),
             self.scheme,
         )  # fmt: skip
+
+    def _chosen(self) -> StructureChoice | FileChoice:
+        if self.structure != FILE:
+            return StructureChoice(self.structure, self.size, self.seed, tuple(sorted(self.options.items())))
+        tilt = (self.tilt_about_x, self.tilt_about_y)
+        zone = tuple(self.zone_axis)
+        return FileChoice(self.file, self.size, self.seed, zone, self.thickness, tilt, self.max_strain)
 
     @property
     def plan(self) -> SetPlan:
@@ -275,7 +302,9 @@ class SimulateState(traitlets.HasTraits):
     @property
     def default_set_name(self) -> str:
         """What a set is called that the user has not named."""
-        return f"{self.structure}-{self.detector}"
+        name = self.file.path.stem if self.structure == FILE else self.structure
+        plain = re.sub(r"[^\w.+-]+", "_", name).lstrip(".+-")[:60]
+        return f"{plain or FILE}-{self.detector}"
 
     # ---------- code ----------
     def code(self) -> str:

@@ -6,7 +6,8 @@ import ipywidgets as widgets
 
 from atomnb.widgets.report import guarded
 from atomnb.widgets.settings import Choice, Fold, float_field, linked, setting, whole_field
-from atomnb.widgets.simulate_state import SimulateState
+from atomnb.widgets.simulate_file import FilePanel
+from atomnb.widgets.simulate_state import FILE, SimulateState
 
 FAMILIES = {
     "graphene": "Graphene",
@@ -38,6 +39,8 @@ class StructurePanel(widgets.VBox):
         self.seed = linked(state, "seed", whole_field(0, 2**31 - 1))
         self.again = widgets.Button(description="↻", tooltip="Another one by chance: the next seed")
         self.again.add_class("an-small")
+        self.file = FilePanel(state)
+        self.kind_row = setting("Structure", self.kind, wide=True)
         self.fields: dict[str, widgets.Widget] = {}
         self.fold = Fold("Defects and options", [])
         seed_row = setting("Seed", self.seed, tip="The same seed gives the same atoms")
@@ -46,7 +49,8 @@ class StructurePanel(widgets.VBox):
             [
                 widgets.HTML("<h2><i>1</i>Structure</h2>"),
                 setting("Family", self.family, wide=True),
-                setting("Structure", self.kind, wide=True),
+                self.kind_row,
+                self.file,
                 setting("Size", self.size, unit="Å", tip="Side of the square that is built, at least"),
                 seed_row,
                 self.fold,
@@ -58,6 +62,10 @@ class StructurePanel(widgets.VBox):
         self._show_options()
 
     def _choose_family(self, family: str) -> None:
+        # A file is the structure only once it is chosen: until then the one before stays.
+        self._show_own(family == FILE)
+        if family == FILE:
+            return
         self._choose_kind(next(kind.name for kind in self.kinds.values() if kind.family == family))
 
     def _choose_kind(self, name: str) -> None:
@@ -65,10 +73,17 @@ class StructurePanel(widgets.VBox):
         self._show_structure()
         self._show_options()
 
+    def _show_own(self, own: bool) -> None:
+        """Show what belongs to a file of the user's, or to a structure by name."""
+        self.file.layout.display = None if own else "none"
+        self.kind_row.layout.display = "none" if own else None
+        self.fold.layout.display = None if self.fields and not own else "none"
+
     def _show_structure(self) -> None:
         kind = self.kinds[self.state.structure]
         families = list(dict.fromkeys(k.family for k in self.kinds.values()))
-        self.family.offer([(FAMILIES.get(f, f.capitalize()), f) for f in families], kind.family)
+        offered = [(FAMILIES.get(f, f.capitalize()), f) for f in families]
+        self.family.offer([*offered, ("Your own file", FILE)], kind.family)
         siblings = [k for k in self.kinds.values() if k.family == kind.family]
         self.kind.offer([(k.summary[:1].upper() + k.summary[1:], k.name) for k in siblings], kind.name)
 
@@ -83,7 +98,7 @@ class StructurePanel(widgets.VBox):
             setting(option.summary[:1].upper() + option.summary[1:], self.fields[option.name])
             for option in kind.settings
         )
-        self.fold.layout.display = None if kind.settings else "none"
+        self._show_own(False)
 
     def _take_options(self) -> None:
         defaults = self.kinds[self.state.structure].options

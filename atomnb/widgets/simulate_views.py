@@ -12,7 +12,7 @@ from atomnb.widgets.pictures import Pictures, colour_of_class, grey, painted, pi
 from atomnb.widgets.progress import ProgressBar
 from atomnb.widgets.report import guarded
 from atomnb.widgets.settings import linked, setting, whole_field
-from atomnb.widgets.simulate_state import Shown, SimulateState
+from atomnb.widgets.simulate_state import FILE, Shown, SimulateState
 
 VIEWS = ("Truth", "Training set", "Code")
 NEEDED = 31.3
@@ -140,6 +140,11 @@ class SetPanel(widgets.VBox):
             found.append(
                 f"The smallest frames would show {smallest:.0f} Å; Train needs {NEEDED:.0f} Å: take a larger frame or "
                 "larger pixels."
+            )
+        if state.structure == FILE:
+            found.append(
+                "All structures of the set are your file (sites that elements share are filled anew): training, "
+                "validation and test differ in microscope, angle, dose and noise only."
             )
         if state.set_structures < 3:
             found.append("Training, validation and test need a structure each: build at least 3.")

@@ -87,6 +87,7 @@ def data_folder(tmp_path_factory) -> Path:
     for name, path in REAL_FILES.items():
         if (shared / path).exists():
             shutil.copyfile(shared / path, folder / f"{name}{Path(path).suffix}")
+    (folder / "copper.xyz").write_text('1\nLattice="3.61 0 0 0 3.61 0 0 0 3.61"\nCu 0 0 0\n')
     (folder / "broken.dm3").write_bytes(b"no microscope wrote this")
     rng = np.random.default_rng(3)
     y, x = np.mgrid[:2048, :2048]

@@ -192,3 +192,20 @@ def test_a_topograph_is_seen_without_its_tilt(state, monkeypatch, square_lattice
     columns = picture.mean(axis=0) / np.iinfo(picture.dtype).max
     assert np.ptp(columns) < 0.5, "the tilt hides the atoms"
     assert state.opened.scale.spacing_px == pytest.approx(12, rel=0.03)
+
+
+def test_an_uploaded_file_says_so_in_the_code_and_keeps_its_channels(state, tmp_path, square_lattice):
+    np.save(tmp_path / "mine.npy", square_lattice)
+    state.open_upload(tmp_path / "mine.npy")
+    state.find()
+    assert "# the file you uploaded" in state.code() and "read_image('mine.npy')" in state.code()
+    state.open_channel(0)
+    assert state.report is None, state.report
+    assert state.opened.source.kind == "upload"
+
+
+def test_the_code_finds_a_file_of_the_folder_from_anywhere(analysed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(analysed.code(), names)
+    assert len(names["atoms"]) == len(analysed.shown)

@@ -5,7 +5,7 @@ import pytest
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
 from atomnb.widgets.simulate import Simulate
-from atomnb.widgets.simulate_state import SimulateState
+from atomnb.widgets.simulate_state import FILE, SimulateState
 
 
 @pytest.fixture
@@ -30,12 +30,35 @@ def test_the_page_shows_image_truth_and_diffraction(page):
 
 def test_every_structure_can_be_chosen(page):
     panel = page.structure
-    for _, family in panel.family.options:
+    assert panel.family.options[-1] == ("Your own file", FILE)
+    for _, family in panel.family.options[:-1]:
         panel.family.value = family
         assert panel.kinds[page.state.structure].family == family
         assert panel.kind.value == page.state.structure
         assert len(panel.fold.rows.children) == len(panel.kinds[page.state.structure].settings)
     assert page.error.report == {}, page.error.report
+
+
+def test_a_file_takes_the_place_of_the_structure_only_once_it_is_chosen(page, tmp_path):
+    panel = page.structure
+    (tmp_path / "copper.xyz").write_text('1\nLattice="3.61 0 0 0 3.61 0 0 0 3.61"\nCu 0 0 0\n')
+    (tmp_path / "image.png").write_bytes(b"")
+    panel.family.value = FILE
+    assert panel.kind_row.layout.display == "none" and panel.file.layout.display is None
+    assert page.state.structure == "mos2" and not page.state.stale
+    panel.file.files.show("")
+    assert [item["name"] for item in panel.file.files.items] == ["copper.xyz"]
+    panel.file.files._choose("copper.xyz")
+    assert page.state.shown.classes == {"Cu": page.state.shown.classes["Cu"]}
+    assert "copper" in page.title.subject and "copper.xyz" in panel.file.hint.value
+    assert "your file" in page.views.set.note.value
+    panel.file.zone.value = "up"
+    assert "whole numbers" in page.error.report["message"]
+    panel.file.zone.value = "1 1 0"
+    assert page.state.shown.request.structure.zone_axis == (1, 1, 0)
+    assert page.error.report == {}
+    panel.family.value = "graphene"
+    assert page.state.structure.startswith("graphene") and panel.file.layout.display == "none"
 
 
 def test_a_field_changes_the_structure(page):

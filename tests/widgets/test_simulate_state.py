@@ -1,5 +1,7 @@
 """The state of Simulate does what the page promises, without a browser."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from atomnb.data.labelled_set import open_labelled_set
 from atomnb.errors import AtomnbError
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
+from atomnb.widgets.simulate_request import zone_axis_of
 from atomnb.widgets.simulate_state import SimulateState
 
 
@@ -147,3 +150,109 @@ def test_doses_the_wrong_way_round_are_refused(shown):
     shown.set_doses = (500.0, 100.0)
     with pytest.raises(AtomnbError, match="the lowest first"):
         shown.build_set()
+
+
+# ---------- the user's own file ----------
+@pytest.fixture
+def crystal(state, tmp_path):
+    """SrTiO3 as a CIF in the data folder, chosen."""
+    from ase.spacegroup import crystal
+
+    sites = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)]
+    cell = crystal(("Sr", "Ti", "O"), sites, spacegroup=221, cellpar=[3.905] * 3 + [90] * 3)
+    path = tmp_path / "perovskite of mine.cif"
+    cell.write(path)
+    state.choose_file(path)
+    state.thickness = 39.0
+    state.render()
+    assert state.report is None, state.report
+    return state
+
+
+def test_a_file_of_the_users_is_seen_along_its_zone_axis(crystal):
+    shown = crystal.shown
+    assert set(shown.classes) == {"Sr", "TiO", "O"}
+    assert shown.structure.thickness_angstrom == pytest.approx(39.05)
+    crystal.zone_axis = (1, 1, 0)
+    crystal.render()
+    assert crystal.report is None, crystal.report
+    assert set(crystal.shown.classes) == {"SrO", "Ti", "O"}
+    assert crystal.shown.structure.provenance["zone_axis"] == [1, 1, 0]
+
+
+def test_the_class_map_of_a_file_has_each_column_at_its_place(crystal):
+    scene, scheme = crystal.shown.scene, crystal.shown.scheme
+    y, x = np.round(scene.positions_yx).astype(int).T
+    inside = (y > 2) & (y < 93) & (x > 2) & (x < 93)
+    assert inside.sum() > 20
+    np.testing.assert_array_equal(scene.class_map[y, x][inside], scene.column_class[inside])
+    assert {str(name) for name in scene.species} <= set(scheme.classes)
+
+
+def test_the_code_reads_the_same_file(crystal):
+    crystal.tilt_about_x, crystal.max_strain, crystal.size = 8.0, 0.02, 25.0
+    crystal.render()
+    code = crystal.code()
+    assert "read_structure" in code and "tilt_mrad=(8, 0)" in code and "create_structure" not in code
+    assert set(crystal.shown.classes) == {"Sr", "TiO", "O"}, "leaning columns are the same columns"
+    scene = run(code)["scene"]
+    np.testing.assert_array_equal(scene.image, crystal.shown.scene.image)
+    np.testing.assert_array_equal(scene.class_map, crystal.shown.scene.class_map)
+
+
+def test_a_set_from_a_file_is_named_after_it(crystal, tmp_path, monkeypatch):
+    crystal.set_structures, crystal.set_images = 2, 1
+    crystal.build_set()
+    assert crystal.report is None, crystal.report
+    assert crystal.built.path == "sets/perovskite_of_mine-haadf.h5"
+    monkeypatch.chdir(tmp_path)
+    run(crystal.set_code())
+    found, again = (open_labelled_set(tmp_path / p) for p in (crystal.built.path, "perovskite_of_mine-haadf.h5"))
+    np.testing.assert_array_equal(again[1].image, found[1].image)
+
+
+def test_a_changed_file_is_read_again(crystal, tmp_path):
+    before = crystal.shown
+    text = crystal.file.path.read_text()
+    crystal.file.path.write_text(text.replace("3.905", "4.200"))
+    crystal.choose_file(crystal.file.path)
+    crystal.render()
+    assert crystal.shown.structure.size_angstrom != before.structure.size_angstrom
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("lost.cif", "data_x\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n"
+                     "_atom_site_fract_z\nSi 0 0 0\n", "has no cell.*_cell_length_a"),
+        ("twice.xyz", '2\nLattice="5 0 0 0 5 0 0 0 5" pbc="T T T"\nSi 0 0 0\nSi 0.3 0 0\n', "overlap.*Check the cell"),
+        ("skew.xyz", '1\nLattice="4 0 0 1.13 5.37 0 0.71 1.93 7.71"\nSi 0 0 0\n', "zone axis.*max_strain"),
+        ("rubbish.xyz", "nothing\n", "cannot be read as a structure"),
+    ],
+)  # fmt: skip
+def test_a_file_that_will_not_do_is_reported_with_its_remedy(shown, tmp_path, name, content, message):
+    before = shown.shown
+    (tmp_path / name).write_text(content)
+    shown.choose_file(tmp_path / name)
+    if name.startswith("skew"):
+        shown.zone_axis, shown.max_strain = (1, 2, 3), 0.0
+    shown.render()
+    assert re.search(message, shown.report.message), shown.report.message
+    assert shown.shown is before and shown.stale
+    shown.choose_structure("mos2")
+    shown.render()
+    assert shown.report is None
+
+
+@pytest.mark.parametrize(
+    ("text", "axis"),
+    [("1 1 0", (1, 1, 0)), ("[1, -1, 0]", (1, -1, 0)), ("1-10", (1, -1, 0)), ("2 -1 -1 0", (2, -1, -1, 0))],
+)
+def test_zone_axes_are_read_as_people_write_them(text, axis):
+    assert zone_axis_of(text) == axis
+
+
+@pytest.mark.parametrize("text", ["", "1 1", "a b c", "1.5 0 0", "1 2 3 4 5"])
+def test_other_zone_axes_are_refused(text):
+    with pytest.raises(AtomnbError, match="whole numbers"):
+        zone_axis_of(text)

@@ -63,6 +63,7 @@ class Structure:
     family : 'graphene', 'tmd', 'perovskite', ...
     defects : what was put in on purpose
     provenance : JSON-able: name, options, size, seed, versions
+    lean_yx : how far the columns lean along y and x for each Å along the beam, 0 for a crystal in its zone axis
     """
 
     atoms: Atoms
@@ -70,6 +71,7 @@ class Structure:
     family: str
     defects: tuple[Defect, ...] = ()
     provenance: dict = field(default_factory=dict)
+    lean_yx: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self):
         cell = np.asarray(self.atoms.cell)
@@ -96,7 +98,8 @@ class Structure:
     def columns(self, merge_angstrom: float = 0.6) -> Columns:
         """Atoms grouped into columns.
 
-        An atom belongs to the nearest column whose heaviest atom lies within `merge_angstrom` of it in projection.
+        An atom belongs to the nearest column whose heaviest atom lies within `merge_angstrom` of it in projection
+        along the columns; those that lean are where they cross the middle of the structure.
         In a sheet (atoms within 5 Å along the beam) `content` counts atoms: 'S2' is two sulphur atoms, 'S' is one.
         In anything thicker it lists the elements: 'Sr', 'TiO', and 'LaSr' where two elements share the sites.
 
@@ -113,7 +116,8 @@ class Structure:
         x, y, z = self.atoms.get_positions().T
         numbers = self.atoms.get_atomic_numbers()
         size = np.array(self.size_angstrom)
-        points = wrap(np.stack([y, x], axis=1), size)
+        depth = z - self.thickness_angstrom / 2
+        points = wrap(np.stack([y, x], axis=1) - depth[:, None] * np.asarray(self.lean_yx), size)
         leader, column = _group(points, numbers, size, merge_angstrom)
         weight = numbers**1.7
         power = np.bincount(column, weight)

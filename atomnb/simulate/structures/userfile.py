@@ -22,6 +22,9 @@ MARGIN = 4.0
 CRYSTAL_FILES = (".cif", ".vasp", ".poscar", ".res", ".cssr")
 """Endings of files that describe crystals: without a cell they are damaged."""
 
+STRUCTURE_FILES = (*CRYSTAL_FILES, ".xyz", ".extxyz", ".pdb")
+"""Endings of the structure files that pages list; ASE reads more."""
+
 
 def read_structure(
     path: str | os.PathLike,
@@ -68,7 +71,7 @@ def read_structure(
     provenance = {
         "name": path.name,
         "zone_axis": [int(n) for n in zone_axis],
-        "thickness_angstrom": thickness_angstrom,
+        "thickness_angstrom": None if thickness_angstrom is None else float(thickness_angstrom),
         "tilt_mrad": list(tilt),
         "size_angstrom": list(size),
         "seed": int(seed),
@@ -82,9 +85,9 @@ def read_structure(
     else:
         box = _cluster(atoms, path, zone_axis, size)
     check_no_overlap(box, name=path.name)
-    _tilt(box, tilt)
+    lean_yx = _tilt(box, tilt)
     put_inside(box)
-    return Structure(box, path.stem, "file", (), provenance)
+    return Structure(box, path.stem, "file", (), provenance, lean_yx)
 
 
 def _checked_tilt(tilt_mrad) -> tuple[float, float]:
@@ -176,11 +179,12 @@ def _cluster(atoms: Atoms, path: Path, direction, size) -> Atoms:
     return box
 
 
-def _tilt(box: Atoms, tilt_mrad: tuple[float, float]) -> None:
-    """Lean the columns: the box keeps its edges, so that the image still repeats."""
+def _tilt(box: Atoms, tilt_mrad: tuple[float, float]) -> tuple[float, float]:
+    """Lean the columns by so much along y and x for each Å; the box keeps its edges, so the image still repeats."""
     about_x, about_y = np.tan(np.array(tilt_mrad) / 1000)
     depth = box.positions[:, 2] - box.cell.lengths()[2] / 2
     box.positions[:, 1] += about_x * depth
     box.positions[:, 0] += about_y * depth
     if box.pbc.any():
         box.pbc[2] = box.pbc[2] and not any(tilt_mrad)
+    return float(about_x), float(about_y)

@@ -60,6 +60,16 @@ def test_tilt_leans_the_columns_about_the_middle(silicon):
     assert np.abs(moved[:, [0, 2]]).max() < 1e-6
 
 
+def test_leaning_columns_stay_the_same_columns(silicon):
+    """At 20 mrad through 200 Å a column spans 4 Å, more than the distance to its neighbours."""
+    kept = {"thickness_angstrom": 200, "size_angstrom": (20, 20), "zone_axis": (1, 1, 0)}
+    straight = read_structure(silicon, **kept).columns()
+    leaning = read_structure(silicon, **kept, tilt_mrad=(20, -12)).columns()
+    assert np.array_equal(np.sort(leaning.n_atoms), np.sort(straight.n_atoms))
+    order = [np.lexsort(np.round(c.positions_yx, 2).T) for c in (straight, leaning)]
+    assert leaning.positions_yx[order[1]] == pytest.approx(straight.positions_yx[order[0]], abs=0.05)
+
+
 def test_a_sheet_stays_whole_and_single(tmp_path):
     sheet = build.mx2("MoS2", a=3.16, thickness=3.17, vacuum=6.0)
     sheet.positions[:, 2] -= sheet.positions[:, 2].mean()
