@@ -32,6 +32,7 @@ def find_bonds(
     ranges: Mapping[tuple[str, str], tuple[float, float] | None],
     valences: Mapping[str, int],
     errors_yx=None,
+    tolerance: float = 0.2,
     least_angle_deg: float = 0.0,
     cell=None,
 ) -> Neighbors:
@@ -59,6 +60,7 @@ def find_bonds(
         Names that are missing have no limit.
     errors_yx : (N, 2) or (N, 2, 2), optional
         Standard errors in y and x, Å, or covariance matrices, Å². Without them the positions count as exact.
+    tolerance : share of the sum of two covalent radii by which the bonds of a pair missing in `ranges` may differ
     least_angle_deg : in [0, 180), degrees
         Of two bonds of an atom at a smaller angle than this only one is kept: no chemistry has them that close.
     cell : (2, 2), optional
@@ -86,7 +88,7 @@ def find_bonds(
     points, cell = checked_positions(positions_yx), checked_cell(cell)
     names, code = _coded(species, len(points))
     covariances = _covariances(errors_yx, len(points))
-    low, high = _range_table(names, ranges)
+    low, high = _range_table(names, ranges, tolerance)
     limit = np.array([_valence(valences, name) for name in names])
     if not np.isfinite(high).any():
         return Neighbors(np.zeros((0, 2), np.int64), np.zeros((0, 2)), np.zeros(0), len(points))
@@ -127,7 +129,7 @@ def crossings(positions_yx, neighbors: Neighbors, *, cell=None) -> np.ndarray:
 
 
 def sharp_angles(neighbors: Neighbors, least_angle_deg: float) -> np.ndarray:
-    """Pairs (M, 2) of neighbour pairs next to each other round a common atom, at less than `least_angle_deg` degrees.
+    """Pairs (M, 2) of neighbour pairs with an atom in common, at less than `least_angle_deg` degrees.
 
     Raises
     ------
@@ -140,15 +142,24 @@ def sharp_angles(neighbors: Neighbors, least_angle_deg: float) -> np.ndarray:
         return np.zeros((0, 2), np.int64)
     source, _, vectors = neighbors.half_edges()
     angle = np.arctan2(*vectors.T)
-    order = np.lexsort((angle, source))
+    order = np.argsort(source + (angle + np.pi) / 7)  # by atom, then by angle
     source, angle, bond = source[order], angle[order], order % len(neighbors.pairs)
     starts = np.flatnonzero(np.diff(source, prepend=-1))
-    ends = np.append(starts[1:], len(source))
-    after = np.arange(1, len(source) + 1)
-    after[ends - 1] = starts  # round the atom, the first comes after the last
-    step = (angle[after] - angle) % (2 * np.pi)
-    sharp = (step < np.radians(least_angle_deg)) & (bond[after] != bond)
-    return np.stack([bond[sharp], bond[after[sharp]]], axis=1)
+    count = np.diff(starts, append=len(source))
+    start, count = np.repeat(starts, count), np.repeat(count, count)
+    here = np.arange(len(source))
+    found = [np.zeros((0, 2), np.int64)]
+    for further in range(1, int(count.max())):  # round each atom the next bond, the one after it, ...
+        here = here[count[here] > further]
+        after = start[here] + (here - start[here] + further) % count[here]
+        here, after = (
+            side[(angle[after] - angle[here]) % (2 * np.pi) < np.radians(least_angle_deg)] for side in (here, after)
+        )
+        found.append(np.stack([bond[here], bond[after]], axis=1))
+        if not len(here):
+            break
+    pairs = np.concatenate(found)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
 def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -180,7 +191,7 @@ def _covariances(errors_yx, n_atoms: int) -> np.ndarray:
     return errors if errors.ndim == 3 else errors[:, :, None] ** 2 * np.eye(2)
 
 
-def _range_table(names: list[str], ranges: Mapping) -> tuple[np.ndarray, np.ndarray]:
+def _range_table(names: list[str], ranges: Mapping, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """Shortest and longest bond (K, K) of each two names, NaN where they never bond."""
     known = _checked_ranges(ranges)
     mentioned = {name for pair in known for name in pair}
@@ -195,7 +206,8 @@ def _range_table(names: list[str], ranges: Mapping) -> tuple[np.ndarray, np.ndar
     for i, a in enumerate(names):
         for j, b in enumerate(names):
             by_radius = a in COVALENT_RADII and b in COVALENT_RADII
-            found = known[a, b] if (a, b) in known else bond_range(a, b) if by_radius else None
+            by_default = bond_range(a, b, tolerance=tolerance) if by_radius else None
+            found = known.get((a, b), by_default)
             if found is not None:
                 table[:, i, j] = found
     return table[0], table[1]

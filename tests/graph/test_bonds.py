@@ -122,6 +122,8 @@ def test_valences_and_crossings_are_weighed_together():
 def test_pairs_bond_by_their_range_by_radii_or_not_at_all():
     points = np.array([[0.0, 0.0], [0.0, 1.85]])
     assert len(find_bonds(points, ["C", "Si"], ranges={}, valences={}).pairs) == 1
+    assert len(find_bonds(1.15 * points, ["C", "Si"], ranges={}, valences={}, tolerance=0.1).pairs) == 0
+    assert len(find_bonds(1.15 * points, ["C", "Si"], ranges={}, valences={}, tolerance=0.2).pairs) == 1
     assert len(find_bonds(points, ["C", "Si"], ranges={("Si", "C"): (1.2, 1.5)}, valences={}).pairs) == 0
     assert len(find_bonds(points, ["C", "Si"], ranges={("Si", "C"): None}, valences={}).pairs) == 0
     assert len(find_bonds(points, ["A", "B"], ranges={("B", "A"): (1.7, 2.0)}, valences={}).pairs) == 1
@@ -188,6 +190,16 @@ def test_bonds_in_one_line_do_not_cross():
     chain = find_bonds(row, "X", ranges={("X", "X"): (0.7, 2.2)}, valences={})
     assert len(chain.pairs) == 11
     assert len(crossings(row, chain)) == 0
+
+
+def test_no_two_bonds_are_left_at_a_sharp_angle_even_where_one_between_them_went():
+    angles = np.deg2rad([0, 25, 40, 180])
+    around = np.array([1.85, 2.25, 1.95, 1.9])[:, None] * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    points = np.concatenate([[[0.0, 0.0]], around])
+    options = {"ranges": {("C", "Si"): (1.2, 2.3), ("C", "C"): None}, "valences": {}}
+    found = find_bonds(points, ["Si", "C", "C", "C", "C"], least_angle_deg=45, **options)
+    assert pairs_of(found) == {(0, 1), (0, 4)}
+    assert len(find_bonds(points, ["Si", "C", "C", "C", "C"], least_angle_deg=20, **options).pairs) == 3
 
 
 def test_of_two_bonds_at_a_sharp_angle_the_likelier_is_kept():
