@@ -35,7 +35,8 @@ class BatchRow:
     """What became of one file; one line of `summary.csv` (except `traceback`).
 
     `pixel_size` is in Å; `spacing_px` and `spacing_angstrom` are the nearest-neighbour spacing estimated from
-    the image; `seconds` is the time taken. Unknown numbers are None.
+    the image; `defects` counts those found, by name ('6 × three-fold Si; 1 × Si trimer'; empty without rules);
+    `seconds` is the time taken. Unknown numbers are None.
     """
 
     folder: str
@@ -45,6 +46,7 @@ class BatchRow:
     pixel_size: float | None = None
     spacing_px: float | None = None
     spacing_angstrom: float | None = None
+    defects: str = ""
     messages: tuple[str, ...] = ()
     error: str = ""
     seconds: float | None = None
@@ -63,6 +65,7 @@ def analyze_files(
     model: str = "universal",
     pixel_size: float | None = None,
     threshold: float = 0.5,
+    rules: str | None = None,
     overwrite: bool = False,
     progress: Callable[[float, str], None] | None = None,
     on_row: Callable[[BatchRow], None] | None = None,
@@ -84,6 +87,8 @@ def analyze_files(
         Å; replaces the scale of every file.
     threshold : float
         Probability above which a peak counts as an atom.
+    rules : str, optional
+        Name or file of the rules by which bonds are drawn and defects named.
     overwrite : bool
         Replace results that exist; otherwise such a file is left alone and its row says so (status 'kept').
     progress : callable, optional
@@ -112,7 +117,7 @@ def analyze_files(
         row = _analyze_one(
             file,
             out_dir / name,
-            options={"model": model, "pixel_size": pixel_size, "threshold": threshold},
+            options={"model": model, "pixel_size": pixel_size, "threshold": threshold, "rules": rules},
             overwrite=overwrite,
             progress=_share(progress, i, len(files), file.name),
         )
@@ -272,9 +277,16 @@ def _analyze_one(file: Path, folder: Path, *, options: dict, overwrite: bool, pr
         pixel_size=analysis.pixel_size,
         spacing_px=analysis.scale.spacing_px,
         spacing_angstrom=analysis.scale.spacing_angstrom,
+        defects="" if analysis.defects is None else count_by_name(analysis.defects),
         messages=tuple(dict.fromkeys([*said, *analysis.messages])),
         seconds=round(time.perf_counter() - start, 3),
     )
+
+
+def count_by_name(defects) -> str:
+    """A table of defects in one line, the most frequent first: '6 × three-fold Si; 1 × Si trimer'."""
+    counts = defects["name"].value_counts()
+    return "; ".join(f"{counts[name]} × {name}" for name in sorted(counts.index, key=lambda n: (-counts[n], n)))
 
 
 def one_line(error: BaseException) -> str:
@@ -292,7 +304,13 @@ def _analyze(file: Path, options: dict, progress):
     import atomnb
 
     image = atomnb.read_image(file, pixel_size=options["pixel_size"])
-    return atomnb.analyze(image, model=options["model"], threshold=options["threshold"], progress=progress)
+    return atomnb.analyze(
+        image,
+        model=options["model"],
+        threshold=options["threshold"],
+        rules=options["rules"],
+        progress=progress,
+    )
 
 
 def _save_whole(analysis, folder: Path) -> None:

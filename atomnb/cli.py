@@ -169,14 +169,22 @@ def analyze(
     threshold: Annotated[
         float, typer.Option(help="Probability above which a peak is an atom.", min=0.0, max=1.0)
     ] = 0.5,
+    rules: Annotated[
+        str | None,
+        typer.Option(help="Draw bonds and name defects by these rules; `atomnb rules` lists them.", metavar="NAME"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
-    """Find the atoms of many files: a folder of results for each, one summary over all."""
+    """Find the atoms of many files, and with --rules their defects: a folder for each file, one summary over all."""
     import atomnb
     from atomnb.batch import SUMMARY, analyze_files
 
     if pixel_size is not None and not pixel_size > 0:
         raise AtomnbError(f"--pixel-size must be a positive number of Å, got {pixel_size:g}.")
+    if rules is not None:
+        from atomnb.graph.rules import load_rules
+
+        load_rules(rules)
     atomnb.load_model(model)
     status = _StatusLine()
     rows = analyze_files(
@@ -185,6 +193,7 @@ def analyze(
         model=model,
         pixel_size=pixel_size,
         threshold=threshold,
+        rules=rules,
         overwrite=overwrite,
         progress=status.show,
         on_row=lambda row: _print_row(row, status),
@@ -221,6 +230,27 @@ def models(
     # Only a name that is not in the list, perhaps a file of weights, is worth the seconds torch takes.
     card = next((c for c in cards if c["name"] == name), None) or atomnb.load_model(name).card.to_dict()
     typer.echo(json.dumps(card, indent=2, ensure_ascii=False) if as_json else _card_text(card))
+
+
+@app.command()
+def rules(
+    name: Annotated[str | None, typer.Argument(help="Print the file of these rules.")] = None,
+) -> None:
+    """List the rule sets by which defects are named, or print one."""
+    from atomnb.graph.rules import list_rules, load_rules, rules_text, user_rules_folder
+
+    if name is not None:
+        typer.echo(rules_text(name), nl=False)
+        return
+    names = list_rules()
+    width = max(map(len, names))
+    for known in names:
+        try:
+            about = load_rules(known).summary
+        except AtomnbError as error:
+            about = f"cannot be used: {error}"
+        typer.echo(f"{known:{width}}  {about}")
+    typer.echo(f"\n`atomnb rules NAME` prints one; a changed copy in {user_rules_folder()} is one of your own.")
 
 
 @app.command()
@@ -322,6 +352,8 @@ def _print_row(row: Any, status: _StatusLine) -> None:
         return
     scale = "uncalibrated" if row.pixel_size is None else f"{row.pixel_size:.4g} Å/px"
     typer.echo(f"{name}: {row.atoms} atoms, {scale}, {row.seconds:.1f} s")
+    if row.defects:
+        typer.echo(f"  defects: {row.defects}")
     for message in row.messages:
         typer.echo(f"  note: {message}")
 

@@ -13,6 +13,7 @@ from atomnb import AtomTable, Micrograph
 from atomnb.batch import (
     SUMMARY,
     analyze_files,
+    count_by_name,
     expand_inputs,
     folder_names,
     one_line,
@@ -31,6 +32,7 @@ class StandIn:
         self.scale = SimpleNamespace(spacing_px=4.0, spacing_angstrom=None)
         self.messages = ("the lattice says otherwise",)
         self.threshold = threshold
+        self.defects = None
 
     def save(self, folder):
         folder.mkdir(parents=True)
@@ -54,8 +56,8 @@ def analyzed(monkeypatch):
             warnings.warn("the scale has no unit", CalibrationWarning, stacklevel=2)
         return Micrograph(np.eye(16, dtype=np.float32), pixel_size=pixel_size, name=path.stem)
 
-    def analyze(image, *, model, threshold, progress=None):
-        calls.append((image.name, model, threshold, image.pixel_size))
+    def analyze(image, *, model, threshold, rules=None, progress=None):
+        calls.append((image.name, model, threshold, image.pixel_size, rules))
         if progress:
             progress(0.5, "segmenting")
         return StandIn(image, threshold)
@@ -99,8 +101,8 @@ def test_the_summary_holds_every_file_in_order(analyzed, tmp_path):
 
 def test_options_reach_the_analysis(analyzed, tmp_path):
     (file,) = touch(tmp_path, "a.tif")
-    analyze_files([file], tmp_path / "out", model="other", pixel_size=0.3, threshold=0.7)
-    assert analyzed == [("a", "other", 0.7, 0.3)]
+    analyze_files([file], tmp_path / "out", model="other", pixel_size=0.3, threshold=0.7, rules="graphene")
+    assert analyzed == [("a", "other", 0.7, 0.3, "graphene")]
 
 
 def test_warnings_of_reading_become_messages_and_are_not_raised(analyzed, tmp_path):
@@ -246,6 +248,14 @@ def test_rows_survive_the_summary_unchanged(analyzed, tmp_path):
     assert read_summary(tmp_path / "out")["a"] == row
 
 
+def test_defects_in_one_line():
+    import pandas as pd
+
+    names = ["V_S", "three-fold Si", "V_S", "Si trimer"]
+    assert count_by_name(pd.DataFrame({"name": names})) == "2 × V_S; 1 × Si trimer; 1 × three-fold Si"
+    assert count_by_name(pd.DataFrame({"name": []})) == ""
+
+
 def test_errors_in_one_line():
     assert one_line(ImageError("too\n  small")) == "too small"
     assert one_line(KeyError("a")) == "KeyError: 'a'"
@@ -287,3 +297,21 @@ def test_a_batch_from_the_command_line_end_to_end(tmp_path, rng, capsys):
     with pytest.raises(SystemExit):
         main(["analyze", str(source / "square.npy"), "-o", str(out), "--pixel-size", "0.2"])
     assert "exists already" in capsys.readouterr().err
+
+
+def test_defects_from_the_command_line(tmp_path, capsys):
+    import tifffile
+
+    from atomnb.cli import main
+
+    image = atomnb.sample_image("graphene-si").data
+    tifffile.imwrite(tmp_path / "sheet.tif", image)
+    words = ["--pixel-size", "0.125", "--model", "graphene-si", "--rules", "graphene"]
+    with pytest.raises(SystemExit) as stop:
+        main(["analyze", str(tmp_path / "sheet.tif"), "-o", str(tmp_path / "out"), *words])
+    assert stop.value.code == 0
+    assert "6 × three-fold Si" in capsys.readouterr().out
+    (row,) = read_summary(tmp_path / "out").values()
+    assert "6 × three-fold Si" in row.defects
+    with (tmp_path / "out" / "sheet" / "defects.csv").open(newline="", encoding="utf-8") as file:
+        assert sum(line["name"] == "three-fold Si" for line in csv.DictReader(file)) == 6

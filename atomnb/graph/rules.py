@@ -1,6 +1,7 @@
 """Chemistry rules as data: what bonds to what, what a perfect crystal looks like, what defects are called.
 
-A rule set is one small YAML file; those of the package lie in `atomnb/graph/rulesets`, a user's anywhere. Nothing in
+A rule set is one small YAML file; those of the package lie in `atomnb/graph/rulesets`, a user's own in
+`user_rules_folder()` or anywhere. Nothing in
 it is code, and every number that cannot be right is refused with the place where it stands.
 """
 
@@ -19,6 +20,8 @@ from atomnb.data.elements import ELEMENTS
 from atomnb.errors import AtomnbError
 
 RULES_DIR = Path(__file__).parent / "rulesets"
+RULES_VARIABLE = "ATOMNB_RULES"
+"""Environment variable that names the folder of the user's own rule sets."""
 
 LONGEST_BOND = 8.0
 """Å; no bond between columns is longer."""
@@ -141,9 +144,29 @@ def _content(species: str) -> dict[str, int]:
     return {symbol: int(count or 1) for symbol, count in parts}
 
 
+def user_rules_folder() -> Path:
+    """Where the user's own rule sets lie: the environment variable ATOMNB_RULES, else ~/.local/share/atomnb/rules.
+
+    The folder need not exist.
+    """
+    own = os.environ.get(RULES_VARIABLE)
+    return Path(own).expanduser() if own else Path.home() / ".local" / "share" / "atomnb" / "rules"
+
+
 def list_rules() -> list[str]:
-    """Names of the rule sets of the package."""
-    return sorted(path.stem for path in RULES_DIR.glob("*.yaml"))
+    """Names of the rule sets: those of the package, then the user's own, which cannot take the name of one of these."""
+    shipped = sorted(path.stem for path in RULES_DIR.glob("*.yaml"))
+    return shipped + sorted({path.stem for path in user_rules_folder().glob("*.yaml")} - set(shipped))
+
+
+def rules_text(name: str) -> str:
+    """The YAML text of a rule set of `list_rules()`.
+
+    Raises
+    ------
+    RulesError
+    """
+    return _path_of(name).read_text(encoding="utf-8")
 
 
 def load_rules(rules: str | Path | RuleSet) -> RuleSet:
@@ -169,12 +192,19 @@ def load_rules(rules: str | Path | RuleSet) -> RuleSet:
     """
     if isinstance(rules, RuleSet):
         return rules
-    path = RULES_DIR / f"{rules}.yaml" if isinstance(rules, str) and os.sep not in rules else Path(rules)
-    if not path.exists() and Path(rules).suffix in (".yaml", ".yml"):
-        path = Path(rules)
+    path = _path_of(rules)
+    return parse_rules(path.read_text(encoding="utf-8"), name=path.stem)
+
+
+def _path_of(rules: str | Path) -> Path:
+    """The file of a rule set given by name or path."""
+    path = Path(rules)
+    if path.suffix not in (".yaml", ".yml") and path.name == str(rules):
+        places = [folder / f"{rules}.yaml" for folder in (RULES_DIR, user_rules_folder())]
+        path = next((place for place in places if place.is_file()), path)
     if not path.is_file():
         raise RulesError(f"there are no rules {str(rules)!r}: choose {', '.join(list_rules())}, or pass a YAML file.")
-    return parse_rules(path.read_text(encoding="utf-8"), name=path.stem)
+    return path
 
 
 def parse_rules(text: str, *, name: str = "rules") -> RuleSet:

@@ -28,7 +28,15 @@ MARKER_SHARE = 0.5
 """Diameter of a marker as a share of the distance between neighbours: neighbours' markers never touch."""
 
 
-def show_atoms(analysis, *, ax=None, frame: int = 0, colour_by: str = "sublattice", legend: bool = True):
+def show_atoms(
+    analysis,
+    *,
+    ax=None,
+    frame: int = 0,
+    colour_by: str = "sublattice",
+    legend: bool = True,
+    structure: bool = True,
+):
     """Draw one frame with its atoms.
 
     Parameters
@@ -43,6 +51,8 @@ def show_atoms(analysis, *, ax=None, frame: int = 0, colour_by: str = "sublattic
         What the colour of an atom tells.
     legend : bool
         Name the groups and count their atoms below the image.
+    structure : bool
+        Draw bonds, rings and defects, too, where the analysis was made with rules.
 
     Returns
     -------
@@ -62,6 +72,8 @@ def show_atoms(analysis, *, ax=None, frame: int = 0, colour_by: str = "sublattic
         ax = _new_axes(image.shape)
     _draw_image(ax, image)
     handles = _draw_markers(ax, atoms, colour_by)
+    if structure and analysis.graph is not None:
+        handles += _draw_structure(ax, analysis, frame)
     if analysis.pixel_size is not None:
         _draw_scale_bar(ax, image.shape, analysis.pixel_size)
     if legend and handles:
@@ -69,7 +81,7 @@ def show_atoms(analysis, *, ax=None, frame: int = 0, colour_by: str = "sublattic
     return ax
 
 
-def save_overlay(analysis, path, *, frame: int = 0, colour_by: str = "sublattice") -> Path:
+def save_overlay(analysis, path, *, frame: int = 0, colour_by: str = "sublattice", structure: bool = True) -> Path:
     """Write the overlay of one frame as a picture (png, pdf or svg by the ending of `path`).
 
     Needs no screen and no pyplot, so it is safe in threads and on servers. The file appears whole or not at
@@ -81,6 +93,8 @@ def save_overlay(analysis, path, *, frame: int = 0, colour_by: str = "sublattice
     path : str or Path
     frame : int
     colour_by : {'sublattice', 'species'}
+    structure : bool
+        Bonds, rings and defects, too, where the analysis was made with rules.
 
     Returns
     -------
@@ -93,7 +107,7 @@ def save_overlay(analysis, path, *, frame: int = 0, colour_by: str = "sublattice
     path = Path(path)
     figure = Figure(figsize=_figure_size(analysis.image.shape), layout="constrained")
     FigureCanvasAgg(figure)
-    ax = show_atoms(analysis, ax=figure.add_subplot(), frame=frame, colour_by=colour_by)
+    ax = show_atoms(analysis, ax=figure.add_subplot(), frame=frame, colour_by=colour_by, structure=structure)
     ax.set_title(_title(analysis, frame), fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=_dots_per_inch(analysis.image.shape))
@@ -178,6 +192,15 @@ def _draw_markers(ax, atoms, colour_by: str) -> list:
         text = f"{label} ({mask.sum():,})"
         handles.append(Line2D([], [], ls="none", marker="o", ms=7, mfc="none", mec=colour, mew=2, label=text))
     return handles
+
+
+def _draw_structure(ax, analysis, frame: int) -> list:
+    """Bonds, rings and defects of one frame; returns the handles of the legend."""
+    from atomnb.graph.frames import defects_in_frame
+    from atomnb.viz.structure import plot_structure
+
+    graph = analysis.graph[frame] if isinstance(analysis.graph, tuple) else analysis.graph
+    return plot_structure(ax, graph, defects=defects_in_frame(analysis.defects, analysis.atoms, frame))
 
 
 def _marker_diameter(yx: np.ndarray) -> float:

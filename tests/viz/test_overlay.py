@@ -22,7 +22,7 @@ def analysis_of(data, positions_yx, *, sublattice=None, frame=0, pixel_size=None
     if sublattice is not None:
         df["sublattice"] = sublattice
     image = Micrograph(data, pixel_size=pixel_size, name="sample")
-    return SimpleNamespace(image=image, atoms=AtomTable(df, pixel_size=pixel_size), pixel_size=pixel_size)
+    return SimpleNamespace(image=image, atoms=AtomTable(df, pixel_size=pixel_size), pixel_size=pixel_size, graph=None)
 
 
 @pytest.fixture
@@ -168,3 +168,21 @@ def test_nice_length_refuses_what_is_no_length():
 )
 def test_length_label(angstrom, label):
     assert length_label(angstrom) == label
+
+
+def test_the_structure_is_drawn_where_there_are_rules_and_can_be_left_out(ax, noise):
+    pytest.importorskip("ase")
+    from atomnb import find_defects
+    from atomnb.graph.structure import as_atoms, build_graph
+    from atomnb.simulate.structures import create_structure
+
+    columns = create_structure("graphene", size_angstrom=(30, 30), options={"stone_wales": 1}).columns()
+    atoms = as_atoms(columns.positions_yx / 0.3, species=columns.content, pixel_size=0.3)
+    graph, defects = build_graph(atoms, rules="graphene"), find_defects(atoms, rules="graphene")
+    image = Micrograph(noise, pixel_size=0.3, name="sample")
+    analysis = SimpleNamespace(image=image, atoms=atoms, pixel_size=0.3, graph=graph, defects=defects)
+    show_atoms(analysis, ax=ax, structure=False)
+    assert not ax.texts
+    show_atoms(analysis, ax=ax)
+    assert [t.get_text() for t in ax.texts] == ["Stone–Wales 55-77"]
+    assert "7-ring (2)" in {t.get_text() for t in ax.get_legend().get_texts()}
