@@ -51,7 +51,11 @@ def judged(path: Path, counts: float, seed: int) -> dict:
         if not same.any():
             row["missed"].append([one["name"], found["name"][near].tolist()])
     named = [
-        bool(((found["name"] == t["name"]) & (np.hypot(found["y"] - t["y"], found["x"] - t["x"]) * pixel_size < 1.5)).any())
+        bool(
+            (
+                (found["name"] == t["name"]) & (np.hypot(found["y"] - t["y"], found["x"] - t["x"]) * pixel_size < 1.5)
+            ).any()
+        )
         for _, t in truth.iterrows()
     ]
     false = found[~right & (found["confidence"] >= SURE)]

@@ -26,7 +26,7 @@ class Group:
 
     dopants : atoms whose species does not belong on their site
     bonded : atoms of the crystal bonded to a dopant
-    dangling : atoms of the crystal that lack bonds
+    dangling : atoms that lack bonds and are no dopants; lacking : those and the dopants that lack bonds
     rings : rings of another size than the crystal's
     around : rings that hold a dopant, of whatever size
     missing : atoms that would fill the rings as the crystal does, beyond those that are there
@@ -37,6 +37,7 @@ class Group:
     dopants: np.ndarray
     bonded: np.ndarray
     dangling: np.ndarray
+    lacking: np.ndarray
     rings: np.ndarray
     around: np.ndarray
     missing: float
@@ -55,17 +56,17 @@ def find_groups(graph: StructureGraph) -> list[Group]:
     Dopants belong together by their bonds alone (`RuleSet.merge`); a ring of another size belongs to the dopants it
     holds, if any, and else to the deviating rings and atoms it touches.
     """
-    dopant = ~graph.at_home & ~_ignored(graph)
+    dopant = ~graph.at_home & graph.part
     odd_ring = (graph.rings.sizes != graph.host.ring) & ~_rings_at_border(graph)
     around = _RingsOfAtoms(graph)
     with_dopant = np.zeros(len(odd_ring), bool)
     groups = []
-    for dopants in _split(np.flatnonzero(dopant), _dopants_joined(graph, dopant)):
+    for dopants in _split(np.flatnonzero(dopant), _dopants_joined(graph, dopant, odd_ring)):
         rings = around(dopants)
         with_dopant[rings] = True
         groups.append(_group(graph, dopants, rings[odd_ring[rings]], dopant, around))
     odd_ring &= ~with_dopant
-    lacking = ~dopant & ~graph.open & (graph.neighbors.coordination < graph.host.coordination)
+    lacking = graph.part & ~dopant & ~graph.open & (graph.neighbors.coordination < graph.host.coordination)
     lacking &= _in_some_ring(graph, odd_ring) | (graph.neighbors.coordination == 0)
     n = len(graph)
     nodes = np.concatenate([np.flatnonzero(lacking), n + np.flatnonzero(odd_ring)])
@@ -81,10 +82,6 @@ def _split(nodes: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
     return np.split(nodes[order], cuts) if len(nodes) else []
 
 
-def _ignored(graph: StructureGraph) -> np.ndarray:
-    return np.isin(graph.species, graph.rules.ignored)
-
-
 def _rings_at_border(graph: StructureGraph) -> np.ndarray:
     """Rings (R,) all of whose atoms are at the border: what is found there depends on what lies outside."""
     inside = np.add.reduceat(~graph.open[graph.rings.atoms], graph.rings.offsets[:-1]) if len(graph.rings.sizes) else []
@@ -98,14 +95,28 @@ def _in_some_ring(graph: StructureGraph, ring_mask: np.ndarray) -> np.ndarray:
     return out
 
 
-def _dopants_joined(graph: StructureGraph, dopant: np.ndarray) -> np.ndarray:
-    """Label of each atom (N,): equal for dopants that are bonded, or share a neighbour where the rules say so."""
+def _dopants_joined(graph: StructureGraph, dopant: np.ndarray, odd_ring: np.ndarray) -> np.ndarray:
+    """Label of each atom (N,): equal for dopants that are bonded, and as the rules say also in other cases.
+
+    'shared': have a neighbour in common; 'vacancy': stand round the same hole.
+    """
     i, j = graph.neighbors.pairs.T
     both = dopant[i] & dopant[j]
     links = [np.stack([i[both], j[both]], axis=1)]
     if graph.rules.merge == "shared":
         links.append(_by_shared_neighbour(graph, dopant))
+    elif graph.rules.merge == "vacancy":
+        links.append(_by_shared_hole(graph, dopant, odd_ring))
     return _labels(np.concatenate(links), len(graph))
+
+
+def _by_shared_hole(graph: StructureGraph, dopant: np.ndarray, odd_ring: np.ndarray) -> np.ndarray:
+    """Pairs (K, 2) of a dopant and the one before it round a ring larger than the crystal's."""
+    ring = np.repeat(np.arange(len(graph.rings.sizes)), graph.rings.sizes)
+    keep = dopant[graph.rings.atoms] & (odd_ring & (graph.rings.sizes > graph.host.ring))[ring]
+    atom, ring = graph.rings.atoms[keep], ring[keep]
+    same = ring[1:] == ring[:-1]
+    return np.stack([atom[:-1][same], atom[1:][same]], axis=1)
 
 
 def _rings_joined(graph: StructureGraph, odd_ring: np.ndarray, lacking: np.ndarray) -> np.ndarray:
@@ -148,14 +159,14 @@ class _RingsOfAtoms:
 
 def _group(graph: StructureGraph, atoms, rings, dopant: np.ndarray, rings_of: _RingsOfAtoms) -> Group:
     """`atoms` are the dopants, or without any the atoms that lack bonds."""
-    dopants, lacking = atoms[dopant[atoms]], atoms[~dopant[atoms]]
+    dopants, loose = atoms[dopant[atoms]], atoms[~dopant[atoms]]
     around = rings_of(dopants)
     bonded = _host_neighbours(graph, dopants, dopant)
-    edge = np.unique(np.concatenate([lacking, *(graph.rings.of(r) for r in rings)]).astype(int))
-    short = graph.neighbors.coordination[edge] < graph.host.coordination
-    dangling = edge[short & ~dopant[edge] & ~graph.open[edge]]
+    edge = np.unique(np.concatenate([loose, *(graph.rings.of(r) for r in rings)]).astype(int))
+    lacking = edge[(graph.neighbors.coordination[edge] < graph.host.coordination) & ~graph.open[edge]]
+    dangling = lacking[~dopant[lacking]]
     missing, exact = _missing(graph, np.union1d(rings, around))
-    return Group(dopants, bonded, dangling, rings, around, missing, exact, _empty_sites(graph, dangling))
+    return Group(dopants, bonded, dangling, lacking, rings, around, missing, exact, _empty_sites(graph, lacking))
 
 
 def _host_neighbours(graph: StructureGraph, dopants: np.ndarray, dopant: np.ndarray) -> np.ndarray:
@@ -185,17 +196,16 @@ def _hanging_inside(graph: StructureGraph, rings: np.ndarray) -> int:
         return 0
     loose = np.ones(len(graph), bool)
     loose[graph.rings.atoms] = False
-    loose &= ~_ignored(graph)
+    loose &= graph.part
     points = graph.positions_yx[loose]
     if not len(points):
         return 0
     return int(sum(points_inside(points, graph.positions_yx[graph.rings.of(r)]).sum() for r in large))
 
 
-def _empty_sites(graph: StructureGraph, dangling: np.ndarray) -> np.ndarray:
+def _empty_sites(graph: StructureGraph, lacking: np.ndarray) -> np.ndarray:
     """Where atoms seem to be missing (K, 2) Å: an atom's bonds sum to zero in a crystal, what lacks points there."""
-    lack = graph.host.coordination - graph.neighbors.coordination[dangling]
-    one = dangling[lack == 1]
+    one = lacking[graph.neighbors.coordination[lacking] == graph.host.coordination - 1]
     if not len(one):
         return np.zeros((0, 2))
     indptr, indices, _ = graph.neighbors.adjacency()

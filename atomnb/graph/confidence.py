@@ -18,13 +18,11 @@ def confidence_of(group: Group, graph: StructureGraph, table) -> float:
 
     The parts are taken as independent, so the product is a careful, low figure for large defects.
     """
-    return float(_species(group, table) * _existence(group, table) * _bonds(group, graph) * _missing(group, graph))
+    return float(_species(group, graph) * _existence(group, table) * _bonds(group, graph) * _missing(group, graph))
 
 
-def _species(group: Group, table) -> float:
-    if "species_score" not in table.df or not len(group.dopants):
-        return 1.0
-    return float(np.prod(table.df["species_score"].to_numpy()[group.dopants]))
+def _species(group: Group, graph: StructureGraph) -> float:
+    return float(np.prod(graph.species_score[group.dopants]))
 
 
 def _existence(group: Group, table) -> float:

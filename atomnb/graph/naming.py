@@ -139,9 +139,9 @@ def missing_by_site(group: Group, graph: StructureGraph) -> dict[str, int]:
     sites = graph.rules.host.sites
     if len(sites) == 1:
         return {sites[0]: missing}
-    lack = graph.host.coordination - graph.neighbors.coordination[group.dangling]
-    first = lack[graph.sites[group.dangling] == sites[0]].sum()
-    second = lack[graph.sites[group.dangling] == sites[1]].sum()
+    lack = graph.host.coordination - graph.neighbors.coordination[group.lacking]
+    first = lack[graph.sites[group.lacking] == sites[0]].sum()
+    second = lack[graph.sites[group.lacking] == sites[1]].sum()
     excess = (second - first) / graph.host.coordination
     on_first = int(np.clip(round((missing + excess) / 2), 0, missing))
     return {sites[0]: on_first, sites[1]: missing - on_first}

@@ -26,7 +26,7 @@ RULES_VARIABLE = "ATOMNB_RULES"
 LONGEST_BOND = 8.0
 """Å; no bond between columns is longer."""
 
-MERGING = ("shared", "bonded")
+MERGING = ("shared", "bonded", "vacancy")
 ANY = "any"
 """Entry under `species` that stands for every name not listed."""
 
@@ -97,7 +97,8 @@ class RuleSet:
     projected : the bonds of columns seen from above; an unlisted pair then takes the widest range listed, where in a
         flat sheet it takes the covalent radii
     least_angle_deg : smallest angle between two bonds of an atom
-    merge : dopants belong to one defect when 'bonded', or also when they have a 'shared' neighbour
+    merge : dopants belong to one defect when 'bonded', also when they have a 'shared' neighbour, or also when they
+        stand round the same 'vacancy'
     names : tried in order
     ignored : species that are not part of the net (oxygen columns of a perovskite)
     """

@@ -7,6 +7,8 @@ such sites, as the most probable component of a mixture whose centres the rules 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
@@ -23,6 +25,15 @@ RARE = 0.01
 
 LEAST_SPREAD = 0.05
 """Standard deviation of ln(brightness) among equal columns, at least: their shapes and backgrounds differ."""
+
+LEAST_COLUMNS = 8
+"""Fewer columns of a kind do not tell how bright it is."""
+
+ABOVE_HALF = 0.85
+"""One atom of two is less than half as bright as both: the upper one focuses the beam on the lower (abTEM)."""
+
+DOUBT = 0.03
+"""What a network rules out may still be so with this probability: it was not taught everything."""
 
 _ROUNDS = 3
 
@@ -117,3 +128,108 @@ def _options(rules: RuleSet, usual: str, exponent: float) -> list[tuple[str, flo
     return [
         (name, float(np.log(expected_brightness(rules.species[name], exponent) / base))) for name in contents.values()
     ]
+
+
+class Contents(NamedTuple):
+    """What stands on each site by network, place and brightness together.
+
+    names : (N,) species by the rules; an atom that is judged not to be there keeps its name
+    scores : (N,) probability of the name
+    empty : (N,) bool, nothing is there: as bright as an empty site
+    """
+
+    names: np.ndarray
+    scores: np.ndarray
+    empty: np.ndarray
+
+
+def weigh_contents(atoms: AtomTable, sites: np.ndarray, rules: RuleSet) -> Contents:
+    """The most probable content of each column, by what the network says and by its brightness.
+
+    A network that never saw a defect falls back on what it knows; the brightness of the column does not. For each site
+    the usual content, the usual one of the other kind of site, a column with an atom less, and nothing compete. Their
+    brightness is measured on the image itself: the median of the columns that are as they should be.
+
+    Parameters
+    ----------
+    atoms : AtomTable of one frame, with `intensity` and the network's `species` and `species_score`
+    sites : (N,) kind of host site of each atom
+    rules : RuleSet with two kinds of sites
+    """
+    names = atoms.df["species"].to_numpy(str)
+    given = atoms.df["species_score"].to_numpy(float)
+    there = atoms.df["score"].to_numpy(float)
+    intensity = atoms.df["intensity"].to_numpy(float)
+    usual = {site: _usual_measure(intensity, names, sites, site, rules) for site in rules.host.sites}
+    out = Contents(names.astype(object), given.copy(), np.zeros(len(names), bool))
+    if any(m is None for m in usual.values()):
+        return out
+    for site in rules.host.sites:
+        here = np.flatnonzero((sites == site) & np.isfinite(intensity))
+        options = _possible(site, usual, rules, set(names))
+        said = [_network(o, names[here], given[here], there[here], rules) for o in options]
+        log_p = np.stack([_log_chance(o, intensity[here]) for o in options], axis=1) + np.log(np.stack(said, axis=1))
+        log_p -= np.logaddexp.reduce(log_p, axis=1, keepdims=True)
+        best = log_p.argmax(axis=1)
+        out.scores[here] = np.exp(log_p[np.arange(len(here)), best])
+        out.empty[here] = [options[k].name is None for k in best]
+        out.names[here] = [options[k].name or names[i] for k, i in zip(best, here, strict=True)]
+    return out
+
+
+class _Option(NamedTuple):
+    """A possible content: its name (None: nothing), its brightness with the spread, and how usual it is beforehand."""
+
+    name: str | None
+    mean: float
+    spread: float
+    prior: float
+
+
+def _usual_measure(intensity, names, sites, site: str, rules: RuleSet) -> tuple[str, float, float] | None:
+    """Most frequent species at home on a site, median of its brightness and spread; None if it hardly occurs."""
+    home = [name for name, s in rules.species.items() if s.site == site]
+    here = (sites == site) & np.isin(names, home) & np.isfinite(intensity)
+    if here.sum() < LEAST_COLUMNS:
+        return None
+    centre = float(np.median(intensity[here]))
+    spread = 1.4826 * float(np.median(np.abs(intensity[here] - centre)))
+    found, count = np.unique(names[here], return_counts=True)
+    return str(found[count.argmax()]), centre, max(spread, LEAST_SPREAD * abs(centre))
+
+
+def _possible(site: str, usual: dict, rules: RuleSet, known: set[str]) -> list[_Option]:
+    name, mean, spread = usual[site]
+    other, its_mean, its_spread = next(u for s, u in usual.items() if s != site)
+    content = rules.species[name].content
+    options = [_Option(name, mean, spread, 1 - 3 * RARE), _Option(other, its_mean, its_spread, RARE)]
+    options.append(_Option(None, 0.0, _spread_at(0.0, mean, spread), RARE))
+    for fewer, species in rules.species.items():
+        less = set(species.content) == set(content) and sum(species.content.values()) < sum(content.values())
+        if less and (fewer in known or not any(_same(rules, fewer, k) for k in known)):
+            share = ABOVE_HALF * sum(species.content.values()) / sum(content.values())
+            options.append(_Option(fewer, share * mean, _spread_at(share, mean, spread), RARE))
+            break
+    return options
+
+
+def _same(rules: RuleSet, name: str, other: str) -> bool:
+    return other in rules.species and rules.species[other].content == rules.species[name].content
+
+
+def _spread_at(share: float, mean: float, spread: float) -> float:
+    """Spread of a column of a share of the usual brightness: the counting noise shrinks, what is not known well stays."""
+    return float(np.hypot(spread * np.sqrt(max(share, 0.35)), 0.08 * mean))
+
+
+def _log_chance(option: _Option, intensity: np.ndarray) -> np.ndarray:
+    """ln of what is expected beforehand and of the brightness, for one content, (n,)."""
+    return np.log(option.prior) - 0.5 * ((intensity - option.mean) / option.spread) ** 2 - np.log(option.spread)
+
+
+def _network(option: _Option, names, given, there, rules: RuleSet) -> np.ndarray:
+    """How well one content agrees with the network: its name for the column, and whether it saw an atom at all."""
+    if option.name is None:
+        return np.maximum(1 - there, DOUBT)
+    agrees = np.array([_same(rules, option.name, name) for name in names], bool)
+    return np.maximum(there, DOUBT) * np.where(agrees, np.maximum(given, DOUBT), np.maximum(1 - given, DOUBT) / 3)

@@ -16,7 +16,7 @@ from atomnb.graph.bonds import find_bonds
 from atomnb.graph.neighbors import Neighbors, neighbors_radius
 from atomnb.graph.rings import Rings, find_rings
 from atomnb.graph.rules import ANY, RuleSet, load_rules
-from atomnb.graph.species import assign_species
+from atomnb.graph.species import assign_species, weigh_contents
 from atomnb.scale import measure_spacing
 
 COLUMN = "column"
@@ -50,10 +50,12 @@ class StructureGraph:
 
     positions_yx : (N, 2) Å in the scale of the rules: the crystal's bond has its own length
     errors_yx : (N, 2) Å, 1σ per axis
-    species : (N,) as in the atom table
+    species : (N,) as in the atom table, or as settled with the brightness of the columns; `species_score` (N,) their
+        probability
     symbols : (N,) by which their bonds are looked up
     sites : (N,) kind of host site each atom is on by its surroundings
     at_home : (N,) bool, the species belongs on that site
+    part : (N,) bool, the atom belongs to the net: it is not of an ignored species, and not judged to be an empty site
     neighbors : the most probable bonds
     rings : inner faces of the bond graph
     open : (N,) bool, so near to the border that neighbours may lie outside
@@ -65,9 +67,11 @@ class StructureGraph:
     positions_yx: np.ndarray
     errors_yx: np.ndarray
     species: np.ndarray
+    species_score: np.ndarray
     symbols: np.ndarray
     sites: np.ndarray
     at_home: np.ndarray
+    part: np.ndarray
     neighbors: Neighbors
     rings: Rings
     open: np.ndarray
@@ -132,7 +136,8 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
 
     Notes
     -----
-    Atoms that are all just 'column' get their species by site and brightness first (`atomnb.graph.species`).
+    Atoms that are all just 'column' get their species by site and brightness first; where a network named the columns
+    of a crystal with two kinds of sites, its word is weighed against their brightness (`atomnb.graph.species`).
     Positions are brought to the scale in which the crystal's bond has the length the rules give, so a pixel size
     that is missing or 10 % off changes nothing.
     """
@@ -142,10 +147,28 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
         raise AtomnbError("the atoms are of several frames: build one graph per frame, with atoms.in_frame(t).")
     if needs_species(table, rules):
         table = assign_species(table, rules=rules, neighbors=_any_bonds(table, rules))
-    names = table.df["species"].to_numpy(str)
+    graph = _draw(table, rules, table.df["species"].to_numpy(str), _scores(table), np.ones(len(table), bool))
+    if not _can_weigh(table, rules):
+        return graph
+    content = weigh_contents(table, graph.sites, rules)
+    return _draw(table, rules, content.names.astype(str), content.scores, ~content.empty)
+
+
+def _scores(table: AtomTable) -> np.ndarray:
+    return table.df["species_score"].to_numpy(float) if "species_score" in table.df else np.ones(len(table))
+
+
+def _can_weigh(table: AtomTable, rules: RuleSet) -> bool:
+    """Whether network and brightness can be weighed: columns on two kinds of sites, with both at hand."""
+    both = "species_score" in table.df and bool(np.isfinite(table.df["intensity"]).any())
+    return both and rules.projected and len(rules.host.sites) == 2
+
+
+def _draw(table: AtomTable, rules: RuleSet, names, scores, there) -> StructureGraph:
+    """Bonds and rings of the atoms that are `there` (N,), by these species."""
     kinds = {name: rules.of(name) for name in np.unique(names)}
     symbols = np.array([kinds[n].symbol for n in names], object)
-    part = ~np.isin(names, rules.ignored)
+    part = there & ~np.isin(names, rules.ignored)
     scale, ranges = _scale_and_ranges(table, symbols, part, rules)
     points = table.positions_yx * scale
     errors = np.hypot(np.nan_to_num(table.errors_yx * scale, nan=UNKNOWN_ERROR), LEAST_ERROR)
@@ -156,7 +179,7 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
     sites = _sites(neighbors, homes, rules.host.sites)
     is_open = ~part | _near_border(table, points, scale, MARGIN * host.longest)
     return StructureGraph(
-        points, errors, names, symbols, sites, homes == sites, neighbors, rings, is_open, host, scale,
+        points, errors, names, scores, symbols, sites, homes == sites, part, neighbors, rings, is_open, host, scale,
         table.pixel_size, rules,
     )  # fmt: skip
 
