@@ -1,4 +1,4 @@
-"""Bond lengths and angles of a defect, each with its standard error."""
+"""Bond lengths and angles of the atoms of a defect as tables, each with its standard error."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 
 from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError
-from atomnb.graph.geometry import measure_angles, measure_bonds
+from atomnb.graph.bond_tables import measure_angles, measure_bonds
 from atomnb.graph.structure import build_graph
 
 PIXEL = 0.1  # Å
