@@ -218,7 +218,7 @@ def _same(rules: RuleSet, name: str, other: str) -> bool:
 
 
 def _spread_at(share: float, mean: float, spread: float) -> float:
-    """Spread of a column of a share of the usual brightness: the counting noise shrinks, what is not known well stays."""
+    """Spread of a column of a share of the usual brightness: counting noise shrinks, what is not known well stays."""
     return float(np.hypot(spread * np.sqrt(max(share, 0.35)), 0.08 * mean))
 
 

@@ -1,4 +1,4 @@
-"""Bright or dark atoms: told by the spots, and on a honeycomb, whose rings look like dark spots, by its second order."""
+"""Bright or dark atoms: told by the spots, and on a honeycomb, whose rings are dark spots too, by its second order."""
 
 import numpy as np
 import pytest
