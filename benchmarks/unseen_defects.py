@@ -1,7 +1,7 @@
 """Defects no model was trained on: are they found at their place with their exact topology, and how many are false?
 
-Multislice images of `benchmarks/unseen_defects/` (`make_unseen_defects.py`). The truth is what `find_defects` says of the
-structure's own columns. A defect counts as found when one of the same topology (bonds, rings, contents) lies within
+Multislice images of `benchmarks/unseen_defects/` (`make_unseen_defects.py`). The truth is what `find_defects` says of
+the structure's own columns. A defect counts as found when one of the same topology (bonds, rings, contents) lies within
 1.5 Å; as false counts every defect of confidence 0.9 or more that is not such a one, by 1000 atoms. Defects whose
 surroundings leave the image are left out on both sides.
 
@@ -43,26 +43,18 @@ def judged(path: Path, counts: float, seed: int) -> dict:
     analysis = atomnb.analyze(image, model=model, rules=rules, pixel_size=pixel_size)
     found = within(analysis.defects, image.shape)
     right = np.zeros(len(found), bool)
-    row = {"field": path.stem, "counts": counts, "seed": seed, "atoms": len(analysis.atoms), "missed": []}
+    row = {"field": path.stem, "counts": counts, "seed": seed, "atoms": len(analysis.atoms), "missed": [], "named": 0}
     for _, one in truth.iterrows():
         near = np.hypot(found["y"] - one["y"], found["x"] - one["x"]) * pixel_size < MATCH_ANGSTROM
         same = (near & (found["topology"] == one["topology"])).to_numpy()
         right |= same
+        row["named"] += int((near & (found["name"] == one["name"])).any())
         if not same.any():
             row["missed"].append([one["name"], found["name"][near].tolist()])
-    named = [
-        bool(
-            (
-                (found["name"] == t["name"]) & (np.hypot(found["y"] - t["y"], found["x"] - t["x"]) * pixel_size < 1.5)
-            ).any()
-        )
-        for _, t in truth.iterrows()
-    ]
     false = found[~right & (found["confidence"] >= SURE)]
     return row | {
         "true": len(truth),
         "found": len(truth) - len(row["missed"]),
-        "named": int(sum(named)),
         "false": len(false),
         "false_names": dict(Counter(false["name"])),
     }
