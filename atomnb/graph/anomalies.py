@@ -66,8 +66,8 @@ def find_groups(graph: StructureGraph) -> list[Group]:
         with_dopant[rings] = True
         groups.append(_group(graph, dopants, rings[odd_ring[rings]], dopant, around))
     odd_ring &= ~with_dopant
-    lacking = graph.part & ~dopant & ~graph.open & (graph.neighbors.coordination < graph.host.coordination)
-    lacking &= _in_some_ring(graph, odd_ring) | (graph.neighbors.coordination == 0)
+    lacking = graph.part & ~dopant & ~graph.open & (graph.coordination < graph.host.coordination)
+    lacking &= _in_some_ring(graph, odd_ring) | (graph.coordination == 0)
     n = len(graph)
     nodes = np.concatenate([np.flatnonzero(lacking), n + np.flatnonzero(odd_ring)])
     for members in _split(nodes, _rings_joined(graph, odd_ring, lacking)):
@@ -163,14 +163,14 @@ def _group(graph: StructureGraph, atoms, rings, dopant: np.ndarray, rings_of: _R
     around = rings_of(dopants)
     bonded = _host_neighbours(graph, dopants, dopant)
     edge = np.unique(np.concatenate([loose, *(graph.rings.of(r) for r in rings)]).astype(int))
-    lacking = edge[(graph.neighbors.coordination[edge] < graph.host.coordination) & ~graph.open[edge]]
+    lacking = edge[(graph.coordination[edge] < graph.host.coordination) & ~graph.open[edge]]
     dangling = lacking[~dopant[lacking]]
     missing, exact = _missing(graph, np.union1d(rings, around))
     return Group(dopants, bonded, dangling, lacking, rings, around, missing, exact, _empty_sites(graph, lacking))
 
 
 def _host_neighbours(graph: StructureGraph, dopants: np.ndarray, dopant: np.ndarray) -> np.ndarray:
-    i, j = graph.neighbors.pairs[np.isin(graph.neighbors.pairs, dopants).any(axis=1)].T
+    i, j = graph.neighbors.pairs[graph.bonds_of(dopants)].T
     near = np.unique(np.concatenate([i, j]))
     return near[~dopant[near]]
 
@@ -194,24 +194,18 @@ def _hanging_inside(graph: StructureGraph, rings: np.ndarray) -> int:
     large = rings[graph.rings.sizes[rings] > graph.host.ring]
     if not len(large):
         return 0
-    loose = np.ones(len(graph), bool)
-    loose[graph.rings.atoms] = False
-    loose &= graph.part
-    points = graph.positions_yx[loose]
-    if not len(points):
+    if not len(graph.loose_yx):
         return 0
-    return int(sum(points_inside(points, graph.positions_yx[graph.rings.of(r)]).sum() for r in large))
+    return int(sum(points_inside(graph.loose_yx, graph.positions_yx[graph.rings.of(r)]).sum() for r in large))
 
 
 def _empty_sites(graph: StructureGraph, lacking: np.ndarray) -> np.ndarray:
     """Where atoms seem to be missing (K, 2) Å: an atom's bonds sum to zero in a crystal, what lacks points there."""
-    one = lacking[graph.neighbors.coordination[lacking] == graph.host.coordination - 1]
+    one = lacking[graph.coordination[lacking] == graph.host.coordination - 1]
     if not len(one):
         return np.zeros((0, 2))
-    indptr, indices, _ = graph.neighbors.adjacency()
-    yx = graph.positions_yx
-    guess = np.array([yx[a] - (yx[indices[indptr[a] : indptr[a + 1]]] - yx[a]).sum(axis=0) for a in one])
-    taken = cKDTree(yx).query(guess)[0] < SAME_SITE * graph.host.bond
+    guess = np.array([graph.positions_yx[atom] - graph.bond_vectors(atom).sum(axis=0) for atom in one])
+    taken = graph.tree.query(guess)[0] < SAME_SITE * graph.host.bond
     return _merged(guess[~taken], SAME_SITE * graph.host.bond)
 
 

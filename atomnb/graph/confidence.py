@@ -34,8 +34,7 @@ def _bonds(group: Group, graph: StructureGraph) -> float:
     """All bonds of the dopants."""
     if not len(group.dopants):
         return 1.0
-    drawn = np.isin(graph.neighbors.pairs, group.dopants).any(axis=1)
-    return float(np.prod(graph.neighbors.probability[drawn]))
+    return float(np.prod(graph.neighbors.probability[graph.bonds_of(group.dopants)]))
 
 
 def _missing(group: Group, graph: StructureGraph) -> float:

@@ -158,14 +158,13 @@ def topology_of(group: Group, graph: StructureGraph) -> str:
     Rotated, mirrored and distorted copies have the same one.
     """
     core = core_atoms(group, graph)
-    number = np.full(len(graph), -1)
-    number[core] = np.arange(len(core))
-    pairs = number[graph.neighbors.pairs]
-    bonds = graph.neighbors.coordination[core]
+    pairs = graph.neighbors.pairs[graph.bonds_of(core)]
+    pairs = np.searchsorted(core, pairs[np.isin(pairs, core).all(axis=1)])
+    bonds = graph.coordination[core]
     content = [sorted(graph.rules.of(name).content.items()) for name in graph.species[core]]
     labels = [f"{what} {n}" for what, n in zip(content, bonds, strict=True)]
-    rings = [number[graph.rings.of(r)] for r in group.all_rings]
-    return topology_hash(labels, pairs[(pairs >= 0).all(axis=1)], rings)
+    rings = [np.searchsorted(core, graph.rings.of(r)) for r in group.all_rings]
+    return topology_hash(labels, pairs, rings)
 
 
 def _counted_atoms(group: Group, graph: StructureGraph) -> np.ndarray:
@@ -210,6 +209,4 @@ def _angle_spread(group: Group, graph: StructureGraph) -> float:
 
 def bond_directions(graph: StructureGraph, atom: int) -> np.ndarray:
     """Directions of an atom's bonds against x, rad, y downwards."""
-    first, second = (graph.neighbors.pairs == atom).T
-    vectors = np.concatenate([graph.neighbors.vectors_yx[first], -graph.neighbors.vectors_yx[second]])
-    return np.arctan2(vectors[:, 0], vectors[:, 1])
+    return np.arctan2(*graph.bond_vectors(atom).T)

@@ -79,7 +79,7 @@ def ring_code(group: Group, graph: StructureGraph) -> tuple[int, ...]:
 
 def bond_code(group: Group, graph: StructureGraph) -> str:
     """Bonds of each dopant, ascending: '3f4f' is one with three and one with four."""
-    return "".join(f"{n}f" for n in sorted(graph.neighbors.coordination[group.dopants]))
+    return "".join(f"{n}f" for n in sorted(graph.coordination[group.dopants]))
 
 
 def _from_rules(rules: RuleSet, formula: str, rings: tuple[int, ...], missing: int, doped: bool) -> str | None:
@@ -139,7 +139,7 @@ def missing_by_site(group: Group, graph: StructureGraph) -> dict[str, int]:
     sites = graph.rules.host.sites
     if len(sites) == 1:
         return {sites[0]: missing}
-    lack = graph.host.coordination - graph.neighbors.coordination[group.lacking]
+    lack = graph.host.coordination - graph.coordination[group.lacking]
     first = lack[graph.sites[group.lacking] == sites[0]].sum()
     second = lack[graph.sites[group.lacking] == sites[1]].sum()
     excess = (second - first) / graph.host.coordination

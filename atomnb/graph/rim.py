@@ -79,21 +79,17 @@ def _sides(graph: StructureGraph, ring: int) -> tuple[np.ndarray, np.ndarray, np
 def _outward_bonds(graph: StructureGraph, rings: np.ndarray, walk: np.ndarray) -> np.ndarray:
     """Bonds (n,) of each atom of the rim that belong to none of the rings and do not lead into one."""
     inside = np.concatenate([_sides(graph, r)[2] for r in rings])
-    part = np.isin(graph.neighbors.pairs, walk).any(axis=1)
-    part[inside] = False
-    part[_hanging(graph, rings, part)] = False
-    ends = graph.neighbors.pairs[part].ravel()
-    return np.bincount(ends, minlength=len(graph))[walk]
+    outer = np.setdiff1d(graph.bonds_of(walk), inside)
+    outer = np.setdiff1d(outer, _hanging(graph, rings, outer))
+    return (graph.neighbors.pairs[outer].ravel()[:, None] == walk).sum(axis=0)
 
 
 def _hanging(graph: StructureGraph, rings: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Bonds of the rim that lead to an atom inside the rings: loose ends, which belong to no ring."""
-    in_ring = np.zeros(len(graph), bool)
-    in_ring[graph.rings.atoms] = True
-    number = np.flatnonzero(candidates & ~in_ring[graph.neighbors.pairs].all(axis=1))
+    number = candidates[~graph.in_ring[graph.neighbors.pairs[candidates]].all(axis=1)]
     keep = []
     for bond in number:
-        loose = graph.neighbors.pairs[bond][~in_ring[graph.neighbors.pairs[bond]]][0]
+        loose = graph.neighbors.pairs[bond][~graph.in_ring[graph.neighbors.pairs[bond]]][0]
         point = graph.positions_yx[loose]
         keep.append(any(_holds(graph.positions_yx[graph.rings.of(r)], point) for r in rings))
     return number[np.array(keep, bool)] if len(number) else number

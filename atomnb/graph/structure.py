@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,43 @@ class StructureGraph:
 
     def __len__(self) -> int:
         return len(self.positions_yx)
+
+    @cached_property
+    def coordination(self) -> np.ndarray:
+        """Number of bonds (N,) of each atom."""
+        return self.neighbors.coordination
+
+    @cached_property
+    def in_ring(self) -> np.ndarray:
+        """Atoms (N,) that are part of a ring."""
+        out = np.zeros(len(self), bool)
+        out[self.rings.atoms] = True
+        return out
+
+    @cached_property
+    def loose_yx(self) -> np.ndarray:
+        """Positions (K, 2) Å of the atoms of the net that are in no ring."""
+        return self.positions_yx[self.part & ~self.in_ring]
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """The positions, to look up what is near."""
+        return cKDTree(self.positions_yx)
+
+    def bonds_of(self, atoms) -> np.ndarray:
+        """Rows (K,) of `neighbors.pairs` that hold any of the atoms, ascending."""
+        indptr, _, edge = self._adjacency
+        return np.unique(np.concatenate([edge[:0], *(edge[indptr[a] : indptr[a + 1]] for a in atoms)]))
+
+    def bond_vectors(self, atom: int) -> np.ndarray:
+        """Vectors (K, 2) Å from an atom to those it is bonded to."""
+        bonds = self.bonds_of([atom])
+        sign = np.where(self.neighbors.pairs[bonds, 0] == atom, 1, -1)
+        return sign[:, None] * self.neighbors.vectors_yx[bonds]
+
+    @cached_property
+    def _adjacency(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.neighbors.adjacency()
 
     def to_networkx(self):
         """The bonds as a networkx graph: nodes carry y, x (px) and species, edges length (Å) and probability."""
