@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from atomnb.errors import AtomnbError
-from atomnb.graph.bond_geometry import Measured, bond_angles, bond_lengths
+from atomnb.graph.geometry import Measured, bond_angles, bond_lengths
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from atomnb.graph.bond_geometry import angle_triples, bond_angles, bond_lengths
+from atomnb.graph.geometry import angle_triples, bond_angles, bond_lengths
 
 POINTS = np.array([[0.0, 0.0], [0.3, 1.4], [1.2, -0.7], [-1.3, -0.6]])
 STAR = [[0, 1], [0, 2], [0, 3]]
