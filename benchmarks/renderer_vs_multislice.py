@@ -107,7 +107,8 @@ def _atoms(held, config, *, moved: bool) -> tuple[np.ndarray, np.ndarray]:
     from ase import Atoms
 
     from atomnb.simulate.multislice import prepared_atoms
-    from atomnb.simulate.multislice_engine import displaced, thermal_widths
+    from atomnb.simulate.multislice_engine import displaced
+    from atomnb.simulate.thermal import thermal_widths
 
     atoms = Atoms(numbers=held["numbers"], positions=held["atoms_xyz"].astype(float), cell=held["cell"], pbc=True)
     widths = thermal_widths(atoms.get_chemical_symbols(), config.thermal_angstrom)

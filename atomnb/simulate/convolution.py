@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,12 +12,10 @@ from atomnb.errors import AtomnbError
 from atomnb.simulate.optics import Optics, detector_angles
 from atomnb.simulate.probe import probe_transfer, render_convolution
 from atomnb.simulate.probe_scattering import apparent_width, scattering_strength
+from atomnb.simulate.thermal import thermal_widths
 
 INCOHERENT_DETECTORS = ("haadf", "maadf")
 """Detectors that the convolution model can stand for."""
-
-THERMAL_ANGSTROM = 0.07
-"""Usual root-mean-square displacement of an atom along each axis, Å."""
 
 CHUNK_ATOMS = 4000
 """Atoms summed at once, so that thick crystals need little memory."""
@@ -28,7 +27,7 @@ def convolution_image(
     optics: Optics | None = None,
     detector: str = "haadf",
     pixel_size: float = 0.15,
-    thermal_angstrom: float = THERMAL_ANGSTROM,
+    thermal_angstrom: float | Mapping[str, float] | None = None,
 ) -> np.ndarray:
     """Noise-free image of a structure's cell, from its origin.
 
@@ -42,7 +41,8 @@ def convolution_image(
     detector : {'haadf', 'maadf'}
     pixel_size : float
         Å.
-    thermal_angstrom : float
+    thermal_angstrom : float, mapping by symbol, or None
+        As for `MultisliceConfig`.
 
     Returns
     -------
@@ -64,16 +64,15 @@ def convolution_image(
     transfer = probe_transfer(optics, size)
     angles = detector_angles(detector, optics)
     numbers, positions = structure.atoms.get_atomic_numbers(), structure.atoms.get_positions()
-    width = float(apparent_width(optics, angles, thermal_angstrom))
+    thermal = thermal_widths(structure.atoms.get_chemical_symbols(), thermal_angstrom)
+    width = torch.as_tensor(apparent_width(optics, angles, thermal), dtype=torch.float32)[None]
     strength = {z: float(s) for z, s in zip(*_strengths(numbers, optics, angles), strict=True)}
     image = torch.zeros(shape)
     for start in range(0, len(numbers), CHUNK_ATOMS):
         part = slice(start, start + CHUNK_ATOMS)
         yx = torch.as_tensor(positions[part, 1::-1].copy(), dtype=torch.float32)[None]
         power = torch.tensor([[strength[z] for z in numbers[part]]])
-        image += render_convolution(
-            yx, power, torch.full_like(power, width), transfer, shape=shape, pixel_size=pixel_size
-        )[0]
+        image += render_convolution(yx, power, width[:, part], transfer, shape=shape, pixel_size=pixel_size)[0]
     return image.clamp(min=0).numpy()
 
 

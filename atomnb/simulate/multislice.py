@@ -19,11 +19,11 @@ from atomnb.simulate.multislice_engine import (
     displaced,
     prepared_atoms,
     run_configuration,
-    thermal_widths,
 )
 from atomnb.simulate.multislice_estimate import Estimate, check_memory, estimate_multislice
 from atomnb.simulate.multislice_plan import MultisliceConfig, Plan, plan_multislice
 from atomnb.simulate.optics import Optics
+from atomnb.simulate.thermal import thermal_widths
 
 Progress = Callable[[float, str], None]
 
@@ -114,7 +114,8 @@ def simulate_multislice(
     plan = plan_multislice(tuple(atoms.cell.lengths()), optics, config, heights=atoms.positions[:, 2])
     key = input_hash(
         atoms.positions, atoms.numbers, atoms.cell.lengths(),
-        optics=optics.to_dict(), config=config.to_dict(), abtem_version=abtem.__version__,
+        optics=optics.to_dict(), config=config.to_dict() | {"gpts_xy": plan.gpts_xy, "slices": plan.slices},
+        abtem_version=abtem.__version__,
     )  # fmt: skip
     store = ScanStore(cache, key)
     tell = progress or (lambda fraction, message: None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
 
@@ -13,6 +13,7 @@ from atomnb._require import require
 from atomnb.errors import AtomnbError
 from atomnb.simulate.multislice_plan import MultisliceConfig, Plan
 from atomnb.simulate.optics import Optics, detector_angles
+from atomnb.simulate.thermal import thermal_widths
 
 Report = Callable[[float], None]
 """Is told the share done, 0 to 1; raises to cancel."""
@@ -88,22 +89,6 @@ def displaced(atoms, config: MultisliceConfig, index: int):
     return moved
 
 
-def thermal_widths(symbols: list[str], thermal: float | Mapping[str, float]) -> np.ndarray:
-    """Root-mean-square displacement (N,) of each atom, Å.
-
-    Raises
-    ------
-    AtomnbError
-        If an element has none.
-    """
-    if not isinstance(thermal, Mapping):
-        return np.full(len(symbols), float(thermal))
-    missing = sorted(set(symbols) - set(thermal))
-    if missing:
-        raise AtomnbError(f"thermal_angstrom has no displacement for {', '.join(missing)}: add them, in Å.")
-    return np.array([float(thermal[s]) for s in symbols])
-
-
 def build_potential(atoms, plan: Plan):
     """The projected potential of every slice, computed."""
     abtem = require("abtem", extra="simulate")
@@ -135,22 +120,29 @@ def run_configuration(atoms, plan: Plan, optics: Optics, config: MultisliceConfi
 
 def build_matrix(potential, plan: Plan, optics: Optics, config: MultisliceConfig, report: Report):
     """PRISM's scattering matrix, a few plane waves at a time so that memory stays bounded and it can be cancelled."""
-    abtem = require("abtem", extra="simulate")
-    lazy = abtem.SMatrix(
-        semiangle_cutoff=optics.semiangle_mrad,
-        energy=optics.energy_ev,
-        potential=potential,
-        interpolation=plan.interpolation_xy,
-    ).build(lazy=True, max_batch=plan.waves)
+    lazy = lazy_matrix(potential, plan, optics, batch=plan.waves)
+    get_module = require("abtem", extra="simulate").core.backend.get_array_module
     array, done = None, 0
     for block in range(lazy.array.numblocks[0]):
         report(block / lazy.array.numblocks[0])
         waves = lazy.array.blocks[block].compute(scheduler="single-threaded")
         if array is None:
-            array = abtem.core.backend.get_array_module(waves).empty(lazy.array.shape, dtype=waves.dtype)
+            array = get_module(waves).empty(lazy.array.shape, dtype=waves.dtype)
         array[done : done + len(waves)] = waves
         done += len(waves)
     return matrix_of(lazy, array)
+
+
+def lazy_matrix(potential, plan: Plan, optics: Optics, *, batch: int):
+    """abTEM's scattering matrix, not computed yet, `batch` plane waves in a block."""
+    abtem = require("abtem", extra="simulate")
+    return abtem.SMatrix(
+        semiangle_cutoff=optics.semiangle_mrad,
+        energy=optics.energy_ev,
+        potential=potential,
+        interpolation=plan.interpolation_xy,
+        downsample=plan.kept_mrad,
+    ).build(lazy=True, max_batch=batch)
 
 
 def matrix_of(lazy, array):

@@ -14,6 +14,7 @@ from atomnb.simulate.multislice_engine import (
     blocks_of,
     build_potential,
     grid_scan,
+    lazy_matrix,
     matrix_of,
     prepared_atoms,
     scanner_of,
@@ -108,7 +109,7 @@ def _one_configuration(atoms, plan: Plan, optics: Optics, config: MultisliceConf
     if config.method == "multislice":
         costs = [_scan_seconds(p, plan, optics, config) for p in (potential_1, potential_2)]
         return building + n_blocks * _line(*costs, plan.n_slices)
-    lazy = _lazy_matrix(potential_2, plan, optics)
+    lazy = lazy_matrix(potential_2, plan, optics, batch=TIMED_WAVES)
     waves = [_wave_seconds(p, plan, optics) for p in (potential_1, potential_2)]
     matrix = matrix_of(lazy, require("abtem", extra="simulate").core.backend.get_array_module(config.device).zeros(
         lazy.array.shape, dtype=np.complex64
@@ -132,19 +133,9 @@ def _line(at_one: float, at_two: float, n: int) -> float:
     return at_one + max(at_two - at_one, 0.0) * (n - 1)
 
 
-def _lazy_matrix(potential, plan: Plan, optics: Optics):
-    abtem = require("abtem", extra="simulate")
-    return abtem.SMatrix(
-        semiangle_cutoff=optics.semiangle_mrad,
-        energy=optics.energy_ev,
-        potential=potential,
-        interpolation=plan.interpolation_xy,
-    ).build(lazy=True, max_batch=TIMED_WAVES)
-
-
 def _wave_seconds(potential, plan: Plan, optics: Optics) -> float:
     """Seconds per plane wave through the slices of `potential`."""
-    block = _lazy_matrix(potential, plan, optics).array.blocks[0]
+    block = lazy_matrix(potential, plan, optics, batch=TIMED_WAVES).array.blocks[0]
     block.compute(scheduler="single-threaded")  # FFTs are planned on first use
     return _timed(lambda: block.compute(scheduler="single-threaded"))[1] / block.shape[0]
 

@@ -19,10 +19,20 @@ METHODS = ("prism", "multislice")
 DEVICES = ("cpu", "gpu")
 
 ANTIALIAS = 1.5
-"""The waves' grid reaches this much beyond the outermost detector angle: abTEM keeps two thirds of it."""
+"""The waves' grid reaches this much beyond the largest angle a slice scatters by: abTEM keeps two thirds of it."""
+
+SAMPLING = 0.05
+"""Å per point of the waves' grid at most: a coarser one blunts the atoms' potential, and heavy ones look too bright."""
 
 EDGE = 2.5
-"""Pixels of the detected diffraction pattern that are kept free between that angle and the limit."""
+"""Pixels of the detected diffraction pattern that are kept beyond the outermost detector angle."""
+
+PROBE_WINDOW = 10.0
+"""Å that PRISM's window holds around a probe at focus."""
+
+SCATTERED_WINDOW = 2.5
+"""PRISM's window over (thickness × inner angle): what the top of a thick crystal scatters to a dark field leaves a
+smaller one sideways, and comes from elsewhere in its place: the columns vanish in a haze."""
 
 SCAN_MARGIN = 1.05
 """Probe positions are this much denser than the image's band limit asks for."""
@@ -57,8 +67,9 @@ class MultisliceConfig:
         Detector angles that differ from `atomnb.simulate.optics.detector_angles`: name → (inner, outer) mrad.
     phonons : int
         Frozen-phonon configurations averaged; 0 = atoms at rest.
-    thermal_angstrom : float or mapping
-        Root-mean-square displacement along each axis, Å; a mapping gives it by element symbol.
+    thermal_angstrom : float, mapping or None
+        Root-mean-square displacement along each axis, Å; a mapping gives it by element symbol; None = at room
+        temperature (`atomnb.simulate.thermal`).
     pixel_size : float
         Å per pixel of the image wanted.
     slice_thickness : float or None
@@ -66,7 +77,7 @@ class MultisliceConfig:
         from the next: what two atoms behind one another scatter depends on it, and equal slices round it.
     interpolation : int or None
         PRISM's factor; None = as large as keeps a window of 10 Å and more (for thick crystals and defocus) around
-        each probe.
+        each probe, wide enough for what a dark-field detector receives from the top of the crystal.
     chunk_mb : float
         Working memory of one batch of probe positions or plane waves, in MB.
     seed : int
@@ -79,7 +90,7 @@ class MultisliceConfig:
     detectors: tuple[str, ...] = ("haadf",)
     angles_mrad: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     phonons: int = 6
-    thermal_angstrom: float | Mapping[str, float] = 0.07
+    thermal_angstrom: float | Mapping[str, float] | None = None
     pixel_size: float = 0.15
     slice_thickness: float | None = None
     interpolation: int | None = None
@@ -120,6 +131,7 @@ class Plan:
     extent_xy : Å
     gpts_xy : of the wave functions
     window_xy : gpts of the detected wave (PRISM: the window, cut at the antialiasing limit)
+    kept_mrad : the angle that the scattering matrix is cut at (PRISM)
     reduced_xy : gpts of the scattering matrix (PRISM)
     interpolation_xy : PRISM's factors
     n_beams : plane waves in the scattering matrix; 0 without PRISM
@@ -132,6 +144,7 @@ class Plan:
     extent_xy: tuple[float, float]
     gpts_xy: tuple[int, int]
     window_xy: tuple[int, int]
+    kept_mrad: float
     reduced_xy: tuple[int, int]
     interpolation_xy: tuple[int, int]
     n_beams: int
@@ -166,14 +179,17 @@ def plan_multislice(
     outer = max(outer, 1.3 * optics.semiangle_mrad)
     factors = _interpolation(cell_angstrom, optics, config)
     wavelength = optics.wavelength_angstrom
+    # an electron at the one edge of the cone may go to the far edge of the detector
+    reach = (outer + optics.semiangle_mrad) * 1e-3 / wavelength
     gpts = tuple(
-        fast_length(2 * ANTIALIAS * (outer * 1e-3 / wavelength * length + EDGE * factor), multiple=2 * factor)
+        fast_length(max(2 * ANTIALIAS * (reach * length + EDGE * factor), length / SAMPLING), multiple=2 * factor)
         for length, factor in zip(extent, factors, strict=True)
     )
     prism = config.method == "prism"
-    kept = 2 / 3 if prism else 1.0
-    reduced = tuple(ceil(n * kept) for n in gpts)
-    window = tuple(ceil(n / f) for n, f in zip(reduced, factors, strict=True))
+    kept = outer + max(1e3 * wavelength * EDGE * f / length for length, f in zip(extent, factors, strict=True))
+    axes = zip(extent, gpts, factors, strict=True)
+    reduced = tuple(_within_angle(kept, optics, *axis) for axis in axes) if prism else gpts
+    window = tuple(n // f for n, f in zip(reduced, factors, strict=True))
     step = 1 / (2 * optics.band_limit * SCAN_MARGIN)
     scan = tuple(max(1, ceil(length / step)) for length in extent)
     slices = _slices(float(cell_angstrom[2]), np.asarray(heights, float), config.slice_thickness)
@@ -190,7 +206,7 @@ def plan_multislice(
     building = WAVE_COPIES * COMPLEX * waves * prod(gpts) if prism else 0
     potential = (len(slices) * REAL + 6 * COMPLEX) * prod(gpts)
     memory = potential + matrix + max(batch, building)
-    return Plan(extent, gpts, window, reduced, factors, n_beams, slices, scan, block, waves, int(memory))
+    return Plan(extent, gpts, window, kept, reduced, factors, n_beams, slices, scan, block, waves, int(memory))
 
 
 def settings_that_fit(
@@ -285,8 +301,16 @@ def _interpolation(cell, optics: Optics, config: MultisliceConfig) -> tuple[int,
         return (1, 1)
     if config.interpolation is not None:
         return (config.interpolation, config.interpolation)
-    spread = 2e-3 * optics.semiangle_mrad * (abs(optics.defocus_angstrom) + cell[2])
-    return tuple(max(1, int(length // (10.0 + spread))) for length in cell[:2])
+    window = PROBE_WINDOW + 2e-3 * optics.semiangle_mrad * (abs(optics.defocus_angstrom) + cell[2])
+    inner = max(detector_angles(name, optics, config.angles_mrad)[0] for name in config.detectors)
+    window = max(window, SCATTERED_WINDOW * 1e-3 * inner * cell[2])
+    return tuple(max(1, int(length // window)) for length in cell[:2])
+
+
+def _within_angle(angle: float, optics: Optics, length: float, gpts: int, factor: int) -> int:
+    """Points along one axis of a wave cut at `angle` (mrad), as abTEM counts them: even, a multiple of `factor`."""
+    half = ceil(1e-3 * angle / optics.wavelength_angstrom * length)
+    return min(gpts, factor * ceil((2 * half + 2) / factor))
 
 
 def _beams(extent, factors, optics: Optics) -> int:

@@ -42,6 +42,13 @@ def test_a_wider_source_blurs_and_keeps_the_mean(sheet):
     assert blurred.mean() == pytest.approx(sharp.mean(), rel=0.01)
 
 
+def test_atoms_that_vibrate_more_look_wider(sheet):
+    usual, still = (convolution_image(sheet, optics=OPTICS, thermal_angstrom=thermal) for thermal in (None, 0.0))
+    assert usual.std() < still.std()
+    by_element = convolution_image(sheet, optics=OPTICS, thermal_angstrom={"Mo": 0.065, "S": 0.08})
+    assert np.allclose(by_element, usual)
+
+
 def test_coherent_detectors_are_refused(sheet):
     with pytest.raises(AtomnbError, match="simulate_multislice"):
         convolution_image(sheet, detector="abf")

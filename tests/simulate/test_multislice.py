@@ -67,10 +67,48 @@ def test_prism_without_interpolation_is_multislice():
     assert np.abs(prism - full).max() < 0.03 * full.max()
 
 
+@pytest.mark.parametrize(("length", "factor"), [(7.0, 1), (11.3, 2), (16.1, 3)])
+def test_the_scattering_matrix_has_the_planned_size(length, factor):
+    from atomnb.simulate.multislice_engine import abtem_settings, build_potential, lazy_matrix
+    from atomnb.simulate.multislice_plan import plan_multislice
+
+    config = replace(QUICK, interpolation=factor)
+    plan = plan_multislice((length, length + 1, 4.0), OPTICS, config)
+    with abtem_settings(config):
+        potential = build_potential(atom(cell=(length, length + 1, 4.0)), plan)
+        matrix = lazy_matrix(potential, plan, OPTICS, batch=16)
+    assert matrix.array.shape[1:] == plan.reduced_xy and matrix.window_gpts == plan.window_xy
+
+
+def test_a_finer_grid_changes_the_brightness_of_heavy_and_light_atoms_little(monkeypatch):
+    from atomnb.simulate import multislice_plan
+
+    config = replace(QUICK, method="multislice", angles_mrad={"haadf": (60.0, 150.0)}, pixel_size=0.4)
+
+    def brightness(symbol):
+        return simulate_multislice(atom(symbol, cell=(5.0, 5.0, 3.0)), optics=OPTICS, config=config).images["haadf"]
+
+    planned = {symbol: brightness(symbol).sum() for symbol in ("S", "W")}
+    monkeypatch.setattr(multislice_plan, "SAMPLING", 0.03)
+    for symbol, total in planned.items():
+        assert total == pytest.approx(brightness(symbol).sum(), rel=0.04), symbol
+
+
 def test_empty_space_along_the_beam_changes_nothing():
     thin = simulate_multislice(atom(), optics=OPTICS, config=QUICK).images["haadf"]
     tall = simulate_multislice(atom(cell=(SIDE, SIDE + 1, 60.0)), optics=OPTICS, config=QUICK).images["haadf"]
     assert np.allclose(thin, tall, atol=1e-6)
+
+
+def test_thermal_motion_is_the_table_s_unless_said_otherwise():
+    from atomnb.simulate.thermal import ROOM_TEMPERATURE
+
+    default, table, none = (
+        simulate_multislice(atom(), optics=OPTICS, config=replace(QUICK, phonons=2, thermal_angstrom=thermal))
+        for thermal in (None, ROOM_TEMPERATURE, 0.0)
+    )
+    assert np.array_equal(default.images["haadf"], table.images["haadf"])
+    assert not np.allclose(default.images["haadf"], none.images["haadf"], rtol=1e-3)
 
 
 def test_thermal_motion_dims_the_peak():

@@ -24,12 +24,31 @@ def memory(cell=CELL, optics=OPTICS, **settings):
     return plan_multislice(cell, optics, MultisliceConfig(**settings)).memory_bytes
 
 
-def test_the_grid_reaches_the_outermost_detector():
+def test_the_grid_holds_the_largest_angle_a_slice_can_scatter_by_and_is_fine_enough_for_heavy_atoms():
     config = MultisliceConfig(detectors=("haadf", "abf"), angles_mrad={"haadf": (60, 170)})
     plan = plan_multislice(CELL, OPTICS, config)
     for length, n in zip(plan.extent_xy, plan.gpts_xy, strict=True):
         reach_mrad = 1e3 * OPTICS.wavelength_angstrom * n / (2 * length)
-        assert 2 / 3 * reach_mrad > 170
+        assert 2 / 3 * reach_mrad > 170 + OPTICS.semiangle_mrad
+        assert length / n <= 0.05
+
+
+def test_the_scattering_matrix_is_kept_to_the_outermost_detector_and_hardly_beyond():
+    config = MultisliceConfig(angles_mrad={"haadf": (60, 150)}, interpolation=3)
+    plan = plan_multislice(CELL, OPTICS, config)
+    for length, n in zip(plan.extent_xy, plan.reduced_xy, strict=True):
+        kept_mrad = 1e3 * OPTICS.wavelength_angstrom * n / (2 * length)
+        assert 150 < kept_mrad < 175
+    assert all(3 * w == n for w, n in zip(plan.window_xy, plan.reduced_xy, strict=True))
+
+
+def test_prism_s_window_holds_what_the_top_of_a_thick_crystal_scatters():
+    config = MultisliceConfig(angles_mrad={"haadf": (60, 100)})
+    thin, thick = (plan_multislice((90.0, 90.0, depth), Optics(200e3, 22.0), config) for depth in (20.0, 200.0))
+    windows = [90.0 / plan.interpolation_xy[0] for plan in (thin, thick)]
+    assert windows[0] < 15
+    # at 60 mrad through all of it, to either side
+    assert windows[1] > 2 * 0.06 * 200
 
 
 def test_the_scan_is_as_dense_as_the_band_limit_asks():
