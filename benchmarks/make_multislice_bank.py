@@ -48,7 +48,7 @@ class Field:
     defocus: float = 15.0
     c12: float = 12.0
     haadf: tuple[float, float] = (60.0, 150.0)
-    phonons: int = 4
+    phonons: int = 2
     pixel_size: float = 0.15
     slice_thickness: float | None = None
     interpolation: int = 3
@@ -57,7 +57,7 @@ class Field:
 SILICON = {"three_fold": 3, "four_fold": 2, "dimers": 1, "vacancies": 1}
 SHEET = {"energy_ev": 60e3, "semiangle": (29.0, 33.0), "size": (30.0, 30.0), "detectors": ("haadf", "maadf")}
 BULK = {
-    "energy_ev": 200e3, "semiangle": (20.0, 25.0), "haadf": (60.0, 100.0), "size": (24.0, 24.0), "phonons": 2,
+    "energy_ev": 200e3, "semiangle": (20.0, 25.0), "haadf": (60.0, 100.0), "size": (24.0, 24.0),
     "pixel_size": 0.12, "defocus": 12.0, "c12": 8.0, "source": (0.6, 0.9),
 }  # fmt: skip
 BOTH = ("haadf", "abf")
@@ -86,7 +86,7 @@ FIELDS: dict[str, Field] = {
     "hbn-1": Field("hbn", 1, **SHEET),
     # a whole number of cells without interpolation: what the top scatters sideways stays where it belongs
     "srtio3-200": Field(
-        "srtio3-001", 3, thick(200.0), detectors=BOTH, **(BULK | {"size": (11.0, 11.0), "interpolation": 1})
+        "srtio3-001", 3, thick(200.0), detectors=BOTH, **(BULK | {"size": (7.0, 7.0), "interpolation": 1})
     ),
 }
 """Every field of the bank: name → what is simulated."""
