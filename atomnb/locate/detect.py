@@ -9,10 +9,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from atomnb.denoise import wiener_filter
-from atomnb.locate.peaks import REACH, Peaks, find_peaks, mass_at, sharpness
+from atomnb.locate.peaks import REACH, Peaks, calibrated, find_peaks, mass_at, sharpness
 from atomnb.locate.prominence import prominence_at
 from atomnb.locate.zoom import SINGLE_SIGMA, Zoom
 from atomnb.nets.checkpoint import VACANCY, Model
+from atomnb.nets.mean_net import MeanNet
 from atomnb.resample import output_shape, resample
 from atomnb.scale import measure_spacing
 from atomnb.segment import predict_probability
@@ -81,6 +82,22 @@ def name_atoms(probability: np.ndarray, peaks: Peaks, model: Model) -> tuple[np.
     best = mass.argmax(axis=0) if len(peaks.score) else np.zeros(0, int)
     share = mass.max(axis=0, initial=0) / np.maximum(mass.sum(axis=0), 1e-9)
     return np.array([model.classes[k] for k in kinds], object)[best], share
+
+
+def score_spread(image: np.ndarray, model: Model, zoom: Zoom, peaks: Peaks) -> np.ndarray | None:
+    """How far the members of an ensemble differ about each atom: the standard deviation (N,) of their scores.
+
+    None for a single network. Where it has learnt what it sees, its members agree, even on a doubtful atom; it is high
+    where they had to guess (Lakshminarayanan et al. 2017, arXiv:1612.01474).
+    """
+    if not isinstance(model.net, MeanNet):
+        return None
+    calibration = model.card.calibration["lattice" if zoom.is_lattice else "single"]
+    scores = []
+    for net in model.net.members:
+        seen = predict_probability(image, Model(net, model.card), zoom=zoom.zoom)[model.atom_classes].sum(axis=0)
+        scores.append(calibrated(mass_at(seen, peaks.positions_yx), calibration))
+    return np.std(scores, axis=0)
 
 
 def _empty_sites(probability, model: Model, peaks: Peaks, threshold: float, calibration) -> Peaks:

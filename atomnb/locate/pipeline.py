@@ -20,7 +20,7 @@ from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
-from atomnb.locate.detect import detect_atoms, name_atoms
+from atomnb.locate.detect import detect_atoms, name_atoms, score_spread
 from atomnb.locate.messages import DARK, NO_ATOMS
 from atomnb.locate.peaks import Peaks
 from atomnb.locate.refine import refine_positions
@@ -45,7 +45,7 @@ class Analysis:
 
     image : the micrograph analysed
     atoms : AtomTable, positions in px of that image; models with several kinds of atoms add `species_score`, the
-        probability of the species named
+        probability of the species named; ensembles add `score_spread`, the standard deviation of their members' scores
     probability : (C, H, W) float32 summing to 1 over the classes; for stacks a lazy dask array (T, C, H, W)
     classes : their names, background first
     scale : spacing found, zoom used, messages
@@ -217,6 +217,9 @@ def _analyze_frame(
     columns["species"], share = name_atoms(probability, peaks, model)
     if len(model.atom_classes) > 1:
         columns["species_score"] = share
+    spread = score_spread(bright, model, zoom, peaks)
+    if spread is not None:
+        columns["score_spread"] = spread
     columns["frame"] = np.full(len(positions), frame)
     atoms = AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
     guessed_dark = [DARK] if dark and options.contrast == "auto" else []

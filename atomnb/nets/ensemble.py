@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import nn
 
 from atomnb.errors import ModelError
 from atomnb.nets.checkpoint import Model
+from atomnb.nets.mean_net import MeanNet
+from atomnb.nets.registry import describe_net
 
 
 class EnsembleMaps(NamedTuple):
@@ -29,26 +28,21 @@ class EnsembleMaps(NamedTuple):
     information: np.ndarray
 
 
-class EnsembleNet(nn.Module):
-    """Networks of the same classes as one network: its logits are the logarithm of the mean probability."""
-
-    def __init__(self, members: Sequence[nn.Module]):
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.stride = math.lcm(*(member.stride for member in members))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        each = torch.stack([torch.log_softmax(member(images).float(), dim=1) for member in self.members])
-        return torch.logsumexp(each, dim=0) - math.log(len(self.members))
-
-
 def combine_models(models: Sequence[Model], *, name: str) -> Model:
-    """An ensemble that can be used wherever a model can, for example in `atomnb.analyze`.
+    """An ensemble that can be used wherever a model can: `atomnb.analyze` adds to each atom how far its members differ.
+
+    Saved as one model (`atomnb.nets.checkpoint.save_model(ensemble.net, ensemble.card, folder)`, members loaded with
+    `fused=False`), it has a name of its own for the pages and the command line.
 
     Raises
     ------
     ModelError
         If there are fewer than two models, or they differ in classes or working scale.
+
+    Examples
+    --------
+    >>> models = [atomnb.load_model(name, fused=False) for name in ("mine-1", "mine-2")]  # doctest: +SKIP
+    >>> atomnb.analyze(image, model=combine_models(models, name="mine")).atoms.df["score_spread"]  # doctest: +SKIP
     """
     if len(models) < 2:
         raise ModelError(f"an ensemble needs at least two models, got {len(models)}.")
@@ -60,10 +54,9 @@ def combine_models(models: Sequence[Model], *, name: str) -> Model:
                 "one recipe, trained from different seeds."
             )
     names = ", ".join(model.card.name for model in models)
-    members = [model.net for model in models]
-    architecture = {"name": "ensemble", "options": {"members": [dict(m.card.architecture) for m in models]}}
-    card = replace(first, name=name, summary=f"Mean of {names}.", architecture=architecture, sha256="")
-    return Model(EnsembleNet(members).eval().requires_grad_(False), card)
+    net = MeanNet([model.net for model in models]).eval().requires_grad_(False)
+    card = replace(first, name=name, summary=f"Mean of {names}.", architecture=describe_net(net), sha256="")
+    return Model(net, card)
 
 
 def combine_maps(maps: Sequence[np.ndarray]) -> EnsembleMaps:

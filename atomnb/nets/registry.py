@@ -9,6 +9,7 @@ from torch import nn
 from atomnb.errors import ModelError
 from atomnb.nets.dilated import DilatedConfig, DilatedFCN
 from atomnb.nets.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from atomnb.nets.mean_net import MeanNet
 from atomnb.nets.resunet import ResUNet, ResUNetConfig
 from atomnb.nets.unet import UNet, UNetConfig
 
@@ -21,19 +22,24 @@ ARCHITECTURES = {
 """Network and frozen config by name. Each network takes normalised images (B, 1, H, W), gives logits (B, C, H, W) of
 the same size, and holds its `config` and its `stride`, of which H and W must be multiples."""
 
+ENSEMBLE = "ensemble"
+"""Name of several networks used as one; its only option is `members`, what `describe_net` says of each."""
+
 
 def create_net(name: str = "unet", options: dict | None = None) -> nn.Module:
     """A new network with random weights.
 
     Parameters
     ----------
-    name : a key of `ARCHITECTURES`
+    name : a key of `ARCHITECTURES`, or 'ensemble'
     options : fields of the architecture's config; unknown ones are an error
 
     Raises
     ------
     ModelError
     """
+    if name == ENSEMBLE:
+        return MeanNet([create_net(member["name"], member["options"]) for member in (options or {})["members"]])
     if name not in ARCHITECTURES:
         raise ModelError(f"unknown architecture {name!r}: choose one of {sorted(ARCHITECTURES)}.")
     net, config = ARCHITECTURES[name]
@@ -47,6 +53,8 @@ def create_net(name: str = "unet", options: dict | None = None) -> nn.Module:
 
 def describe_net(net: nn.Module) -> dict:
     """Name and options from which `create_net` makes the same network."""
+    if isinstance(net, MeanNet):
+        return {"name": ENSEMBLE, "options": {"members": [describe_net(member) for member in net.members]}}
     for name, (kind, _) in ARCHITECTURES.items():
         if isinstance(net, kind):
             return {"name": name, "options": asdict(net.config)}

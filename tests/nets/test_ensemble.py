@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from atomnb.data.examples import sample_image
 from atomnb.errors import ModelError
-from atomnb.nets.checkpoint import Model, ModelCard, load_model
+from atomnb.locate.pipeline import analyze
+from atomnb.nets.checkpoint import Model, ModelCard, list_models, load_model, save_model
 from atomnb.nets.ensemble import combine_maps, combine_models
 from atomnb.nets.normalize import normalize
 from atomnb.nets.registry import create_net
@@ -55,6 +57,22 @@ def test_the_ensemble_is_a_model_whose_map_is_the_mean(rng):
     np.testing.assert_allclose(predict_probability(image, together), mean, atol=5e-3)
     assert together.net.stride == 16
     assert "member-1" in together.card.summary
+
+
+def test_a_saved_ensemble_is_a_model_by_name_that_tells_how_far_its_members_differ(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATOMNB_MODELS", str(tmp_path))
+    alike, other = (load_model("universal", fused=False) for _ in range(2))
+    with torch.no_grad():
+        other.net.head.bias[4:] -= 1.0  # less of an atom everywhere
+    both = combine_models([alike, other], name="both")
+    save_model(both.net, both.card, tmp_path)
+    assert "both" in [card.name for card in list_models()]
+    image = sample_image("si-110")
+    df = analyze(image, model="both", pixel_size=0.1, refine=False).atoms.df
+    assert len(df) and (df["score_spread"] > 0.01).any() and (df["score_spread"] <= 0.5).all()
+    same = analyze(image, model=combine_models([alike, alike], name="same"), pixel_size=0.1, refine=False).atoms.df
+    np.testing.assert_allclose(same["score_spread"], 0, atol=1e-6)
+    assert "score_spread" not in analyze(image, pixel_size=0.1, refine=False).atoms.df
 
 
 def test_models_of_other_classes_are_refused():
