@@ -153,6 +153,7 @@ def lab(
 
     folder = working_notebooks()
     typer.echo(f"The notebooks are in {folder}")
+    _use_lab_settings()
     LabApp.launch_instance(argv=_lab_arguments(options, host, folder))
 
 
@@ -299,6 +300,14 @@ def _serve(page: str, options: ServerOptions, *, file: Path | None = None) -> No
         open_browser=not options.no_browser,
         data_dir=options.data,
     )
+
+
+def _use_lab_settings() -> None:
+    """JupyterLab would otherwise ask at its first start whether it may fetch news from another host."""
+    settings = str(Path(__file__).parent / "widgets" / "share" / "jupyter")
+    known = os.environ.get("JUPYTER_CONFIG_PATH", "")
+    if settings not in known.split(os.pathsep):
+        os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [known, settings]))
 
 
 def _lab_arguments(options: ServerOptions, host: str, folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The atomnb command: what it starts, what it prints, how it fails."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,7 @@ def test_lab_opens_the_notebooks_and_asks_no_other_host(run, monkeypatch, root):
     import jupyterlab.labapp
 
     calls = []
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/mine")
     monkeypatch.setattr(jupyterlab.labapp.LabApp, "launch_instance", lambda argv: calls.append(argv))
     assert run("lab", "--port", 9001, "--no-browser", "--token", "sesame")[0] == 0
     (argv,) = calls
@@ -147,6 +149,10 @@ def test_lab_opens_the_notebooks_and_asks_no_other_host(run, monkeypatch, root):
     assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=9001", "--no-browser"} <= set(argv)
     assert "--IdentityProvider.token=sesame" in argv
     assert "--LabApp.news_url=None" in argv
+    mine, ours = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert mine == "/mine"
+    settings = json.loads((Path(ours) / "labconfig" / "page_config.json").read_text())
+    assert settings["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"] is True
 
 
 def test_analyze_hands_everything_on(run, batch, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from atomnb.widgets.histogram import quiet_axes
+
 LOSS_COLOUR, SCORE_COLOUR = "#0f766e", "#d97706"
 
 
@@ -15,7 +17,7 @@ class LearningCurve:
 
     def __init__(self) -> None:
         from bokeh.layouts import column
-        from bokeh.models import ColumnDataSource, Range1d
+        from bokeh.models import ColumnDataSource, LogTicker, Range1d
         from bokeh.plotting import figure
         from jupyter_bokeh import BokehModel
 
@@ -35,6 +37,8 @@ class LearningCurve:
         for plot in (top, low):
             plot.min_border_left = 54
             plot.outline_line_color = None
+            quiet_axes(plot)
+        top.yaxis.ticker = LogTicker(desired_num_ticks=4, num_minor_ticks=0)
         self.widget = BokehModel(column(top, low, sizing_mode="stretch_width"))
 
     def show(self, history: list[dict], *, steps: int) -> None:

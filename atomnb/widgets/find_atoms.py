@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import ipywidgets as widgets
 import numpy as np
 
+from atomnb.widgets.bokeh_loading import load_bokeh
 from atomnb.widgets.canvas import ImageCanvas
 from atomnb.widgets.find_atoms_results import ResultPanel
 from atomnb.widgets.find_atoms_run import RunPanel
@@ -28,10 +29,8 @@ def app(data_dir=None) -> widgets.Widget:
     data_dir : path, optional
         The folder files may be opened from. Default: the environment variable ATOMNB_DATA, else the current folder.
     """
-    from bokeh.io import output_notebook
-    from bokeh.resources import INLINE
 
-    output_notebook(resources=INLINE, hide_banner=True)
+    load_bokeh()
     state = FindAtomsState(folder=DataFolder(data_dir), jobs=Jobs(post=main_loop_post()))
     page = FindAtoms(state)
     # The network's library takes seconds to load: meanwhile the page is already there.

@@ -40,9 +40,7 @@ class LinkedHistogram:
         figure = self._plot.state
         figure.toolbar.autohide = True
         figure.toolbar.logo = None
-        for axis in figure.axis:
-            axis.update(axis_line_color=AXIS_COLOUR, major_tick_line_color=AXIS_COLOUR, minor_tick_line_color=None)
-            axis.update(major_tick_in=0, major_tick_out=4)
+        quiet_axes(figure)
         # The stream BoundsX would do, but its callback is a coroutine that nothing awaits outside a Bokeh server.
         figure.on_event(SelectionGeometry, self._on_selection)
         self._on_range = on_range
@@ -78,6 +76,13 @@ class LinkedHistogram:
         return (everything * part).opts(
             responsive=True, height=210, show_grid=False, fontsize={"labels": "10pt", "ticks": "9pt"}
         )
+
+
+def quiet_axes(figure) -> None:
+    """Let the axes of a Bokeh figure stand back behind what it shows."""
+    for axis in figure.axis:
+        axis.update(axis_line_color=AXIS_COLOUR, major_tick_line_color=AXIS_COLOUR, minor_tick_line_color=None)
+        axis.update(major_tick_in=0, major_tick_out=4)
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:

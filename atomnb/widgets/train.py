@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 
 import ipywidgets as widgets
 
+from atomnb.widgets.bokeh_loading import load_bokeh
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs, main_loop_post
 from atomnb.widgets.parts import ErrorPanel, TitleBar
@@ -23,10 +24,8 @@ def app(data_dir=None) -> widgets.Widget:
     data_dir : path, optional
         The folder of labelled sets and runs. Default: the environment variable ATOMNB_DATA, else the current folder.
     """
-    from bokeh.io import output_notebook
-    from bokeh.resources import INLINE
 
-    output_notebook(resources=INLINE, hide_banner=True)
+    load_bokeh()
     post = main_loop_post()
     return Train(TrainState(folder=DataFolder(data_dir), jobs=Jobs(post=post), post=post))
 
