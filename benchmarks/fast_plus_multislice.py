@@ -216,9 +216,21 @@ def _at(run: dict, path) -> float:
     return run
 
 
+def table_of(results: dict[str, list[dict]]) -> dict[str, list]:
+    """Rows for README."""
+    return {
+        "columns": [
+            "Small U-Net, trained on",
+            *(f"multislice, {dose} e⁻: {what}" for dose in DOSES for what in ("F1", "F1 of silicon")),
+            *("real frames: silicon recall", "silicon precision", "carbon neighbours"),
+        ],
+        "rows": [mean_row(name, runs) for name, runs in results.items()],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each set")
     parser.add_argument("--dry", action="store_true", help="print, write no result")
     options = parser.parse_args()
@@ -235,16 +247,10 @@ def main() -> None:
             stream = stream_of(fast if with_fast else [], pools.get(k, []), seed=seed)
             results[name].append(measured(trained(stream, options.steps, seed)))
             print(f"seed {seed}", " | ".join(mean_row(name, results[name][-1:])), flush=True)
-    table = {
-        "columns": [
-            "Small U-Net, trained on",
-            *(f"multislice, {dose} e⁻: {what}" for dose in DOSES for what in ("F1", "F1 of silicon")),
-            *("real frames: silicon recall", "silicon precision", "carbon neighbours"),
-        ],
-        "rows": [mean_row(name, runs) for name, runs in results.items()],
-    }
-    if not options.dry:
-        write_result("fast_plus_multislice", {"steps": options.steps, "results": results, "table": table})
+        if not options.dry:  # after each seed, so that a run cut short leaves what it has
+            write_result(
+                "fast_plus_multislice", {"steps": options.steps, "results": results, "table": table_of(results)}
+            )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +28,14 @@ SIZE = 64
 """Side of a patch, px, as published."""
 
 SMALL_SIZE = 24
-"""Side, px, of the patches in the first part of the training: seven times cheaper, and most of each is the defect.
-Global average pooling takes any size."""
+"""Side, px, of the patches that training begins with: seven times cheaper, and most of each is the defect."""
 
-SMALL_SHARE = 0.8
-"""Share of the steps that use them."""
+GROWTH = ((0.0, SMALL_SIZE), (0.25, 32), (0.4, 44), (0.5, SIZE))
+"""Pairs of (share of the steps, side of the patches from there on).
+
+Global average pooling takes any size, but the larger the patch, the less of the mean is the defect's: from 24 to 64 px
+at once, a seventh, and what was learnt is lost. The full size has half of the steps, before the rate begins to fall.
+"""
 
 PIXEL_SIZE = 0.2
 """Å; a patch is 12.8 Å wide and the bond of the sheet 9 px long."""
@@ -125,18 +128,20 @@ def sample_patch(label: int, *, rng: np.random.Generator, electrons_per_column: 
     return Patch(scene.image, label, place, scene.positions_yx[filled], scene.species[filled].astype(str))
 
 
-def stream_patches(start: int = 0, *, batch_size: int, seed: int, n_small: int = 0) -> Iterator[Batch]:
+def stream_patches(
+    start: int = 0, *, batch_size: int, seed: int, sides: Sequence[tuple[int, int]] = ((0, SIZE),)
+) -> Iterator[Batch]:
     """Batches `start`, `start + 1`, … of an endless stream, each patch shown in its four mirror images.
 
-    The labels (B, K, 1, 1) tell what is in a patch, not where; the classes have equal shares. The patches of about the
-    first `n_small` batches have sides of `SMALL_SIZE`.
+    The labels (B, K, 1, 1) tell what is in a patch, not where; the classes have equal shares. `sides` are pairs of
+    (first batch, side of the patches about from there on).
     """
     index, drawn = start, None
     while True:
         turn, mirror = divmod(index, 4)
         if turn != drawn:
-            rng, size = np.random.default_rng([seed, turn]), SMALL_SIZE if 4 * turn < n_small else SIZE
-            batch, drawn = labelled_patches(rng, batch_size, size=size), turn
+            size = [side for first, side in sides if first <= 4 * turn][-1]
+            batch, drawn = labelled_patches(np.random.default_rng([seed, turn]), batch_size, size=size), turn
         yield mirrored(batch, flip_y=bool(mirror & 1), flip_x=bool(mirror & 2))
         index += 1
 
@@ -173,7 +178,9 @@ def train_classifier(
     torch.manual_seed(seed)
     net: CamClassifier = create_classifier({"n_classes": len(CLASSES)})
 
+    sides = [(round(share * steps), side) for share, side in GROWTH]
+
     def batches(start: int) -> Iterator[Batch]:
-        return stream_patches(start, batch_size=batch_size, seed=seed, n_small=round(SMALL_SHARE * steps))
+        return stream_patches(start, batch_size=batch_size, seed=seed, sides=sides)
 
     return fit(net, batches, config=config, loss=image_cross_entropy, on_log=on_log)

@@ -98,9 +98,9 @@ def test_the_stream_goes_on_where_it_stopped():
     assert whole[0].labels.shape == (4, len(CLASSES) - 1, 1, 1)
 
 
-def test_the_first_batches_can_be_of_small_patches():
-    shapes = [b.images.shape[-1] for b in islice(stream_patches(batch_size=2, seed=5, n_small=4), 6)]
-    assert shapes == [SMALL_SIZE] * 4 + [SIZE] * 2
+def test_patches_grow_on_the_way():
+    stream = stream_patches(batch_size=2, seed=5, sides=((0, SMALL_SIZE), (4, 32), (8, SIZE)))
+    assert [b.images.shape[-1] for b in islice(stream, 10)] == [SMALL_SIZE] * 4 + [32] * 4 + [SIZE] * 2
 
 
 def test_the_loss_is_that_of_whole_images():
