@@ -15,6 +15,9 @@ from atomnb.resample import output_shape, resample
 MAX_SIDE = 1024
 """Largest part of an image, in px, whose spectrum is taken; the middle of larger images stands for the whole."""
 
+MAX_FREQUENCY = 0.3
+"""Cycles per px; lattice planes less than 3.3 px apart are not looked for."""
+
 PLAUSIBLE_SPACING = (0.9, 8.0)
 """Å; distances between neighbouring atomic columns or molecules outside this range mean a wrong pixel size."""
 
@@ -68,7 +71,7 @@ def dominant_period(image: np.ndarray, *, least_contrast: float = 16.0) -> float
     pixels = _middle(np.asarray(image, np.float32))
     power, frequency = _power_spectrum(pixels)
     floor = _ring_median(power, frequency)
-    usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < 0.3)
+    usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < MAX_FREQUENCY)
     peak = power == ndimage.maximum_filter(power, size=5)
     contrast = np.where(usable & peak, power / floor, 0)
     if contrast.max() < least_contrast:
@@ -159,25 +162,31 @@ def _middle(pixels: np.ndarray) -> np.ndarray:
 
 
 def _power_spectrum(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Power (half plane) of the windowed, flattened image, smoothed; and |frequency| in cycles per px."""
-    limit = np.percentile(pixels, [0.1, 99.9])
-    flat = np.clip(pixels, *limit)
-    flat = flat - ndimage.uniform_filter(flat, size=max(8, min(pixels.shape) // 8))
-    window = np.hanning(pixels.shape[0])[:, None] * np.hanning(pixels.shape[1])[None]
-    power = np.abs(fft.rfft2(flat * window.astype(np.float32))) ** 2
-    frequency = np.hypot(fft.fftfreq(pixels.shape[0])[:, None], fft.rfftfreq(pixels.shape[1])[None])
-    return ndimage.uniform_filter(power, size=3, mode="wrap"), frequency
+    """Power of the windowed, flattened image, smoothed, and |frequency| in cycles per px.
+
+    Of the plane, the half with positive frequencies along x, and of that the part a little beyond `MAX_FREQUENCY`.
+    """
+    low, high = np.percentile(pixels[::2], [0.1, 99.9])
+    flat = np.clip(pixels, np.float32(low), np.float32(high))
+    flat -= ndimage.uniform_filter(flat, size=max(8, min(pixels.shape) // 8))
+    for axis in (0, 1):
+        flat *= np.expand_dims(np.hanning(pixels.shape[axis]).astype(np.float32), 1 - axis)
+    power = np.abs(fft.rfft2(flat)) ** 2
+    ny, nx = (int((MAX_FREQUENCY + 0.07) * n) for n in pixels.shape)
+    power = np.roll(power, ny, axis=0)[: 2 * ny + 1, : nx + 1]
+    frequency = np.hypot(np.arange(-ny, ny + 1)[:, None] / pixels.shape[0], np.arange(nx + 1) / pixels.shape[1])
+    return ndimage.uniform_filter(power, size=3, mode="wrap"), frequency.astype(np.float32)
 
 
 def _ring_median(power: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     """Median power of the ring each frequency lies in, as a map."""
-    n = max(8, min(power.shape) // 6)
-    ring = np.minimum((frequency * 2 * n).astype(int), n - 1)
-    order = np.argsort(ring, axis=None, kind="stable")
-    edges = np.searchsorted(ring.flat[order], np.arange(n + 1))
+    n = max(8, min(power.shape) // 4)
+    ring = (frequency * (n / frequency.max())).astype(np.uint16)
+    order = np.argsort(ring, axis=None, kind="stable")  # short integers are sorted by radix
+    edges = np.searchsorted(ring.flat[order], np.arange(n + 2))
     values = power.flat[order]
-    medians = np.array([np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(edges)])
-    return medians[ring] + 1e-30
+    medians = np.array([np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(edges)], np.float32)
+    return medians[ring] + np.float32(1e-30)
 
 
 def _spacing_of_maxima(image: np.ndarray, period: float) -> float | None:

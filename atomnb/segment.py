@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from atomnb.nets.checkpoint import Model
 from atomnb.nets.normalize import BLOCK, local_statistics, normalize
+from atomnb.nets.shared import has_fast_bf16
 from atomnb.resample import output_shape, resample
 
 TILE = 768
@@ -125,14 +126,7 @@ def _run_network(pixels: np.ndarray, statistics, model: Model) -> np.ndarray:
     score = normalize(_as_batch(pixels), statistics)
     stride = model.net.stride
     score = F.pad(score, (0, -w % stride, 0, -h % stride), mode="replicate")
-    score = score.to(parameter.device, memory_format=torch.channels_last)
+    score = score.to(parameter.device, parameter.dtype, memory_format=torch.channels_last)
     with torch.autocast(parameter.device.type, dtype=torch.bfloat16, enabled=has_fast_bf16(parameter.device)):
         logits = model.net(score)
     return torch.softmax(logits[0, :, :h, :w].float(), dim=0).cpu().numpy()
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: on GPUs, and on CPUs with instructions for it."""
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return True

@@ -40,9 +40,10 @@ def spot_skewness(pixels: np.ndarray) -> float:
     part = _middle(pixels)
     smooth = ndimage.gaussian_filter(part, 2.0) - ndimage.gaussian_filter(part, 16.0, truncate=3)
     low, high = np.percentile(smooth, [0.5, 99.5])
-    smooth = np.clip(smooth, low, high)
+    smooth = np.clip(smooth, np.float32(low), np.float32(high))
     centred = smooth - smooth.mean()
-    return float((centred**3).mean() / (centred**2).mean() ** 1.5)
+    square = centred * centred
+    return float((square * centred).mean() / square.mean() ** 1.5)
 
 
 def honeycomb_sign(pixels: np.ndarray) -> float:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import correlate1d, uniform_filter
 
 SAMPLE_PIXELS = 1 << 19
-"""At most this many pixels are looked at: the noise line needs no more."""
+"""At most about this many pixels are looked at: the noise line needs no more."""
 
-_HIGH_PASS = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / 70
+_HIGH_PASS = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
 _BINS = 40
+_TOGETHER = 1 << 15
+_BAND = 32
+_LOST = 4
+"""Rows and columns at each border that the filters have no values for."""
 
 
 class NoiseModel(NamedTuple):
@@ -46,14 +49,24 @@ def estimate_noise(image) -> NoiseModel:
     -------
     NoiseModel
     """
-    pixels = _sample(np.asarray(image))
-    high = correlate1d(correlate1d(pixels, _HIGH_PASS, axis=0), _HIGH_PASS, axis=1) * 70
-    weights = (_HIGH_PASS * 70) ** 2 / 70
-    mean = correlate1d(correlate1d(pixels, weights, axis=0), weights, axis=1)
-    # binned by a wider mean, so that a pixel's own noise does not choose its bin
-    order = uniform_filter(mean, 5)
-    line = binned_line(order[3:-3, 3:-3].ravel(), mean[3:-3, 3:-3].ravel(), high[3:-3, 3:-3].ravel() ** 2)
-    return model_from_line(line, comb=find_comb(pixels))
+    pixels = np.asarray(image)
+    order, mean, square = (np.concatenate(part) for part in zip(*map(_residuals, _bands(pixels)), strict=True))
+    return model_from_line(binned_line(order, mean, square), comb=find_comb(pixels))
+
+
+def correlate_valid(stack, kernel) -> np.ndarray:
+    """Correlate (..., H, W) with kernel ⊗ kernel, an odd and symmetric one, where it lies wholly inside the stack."""
+    reach = len(kernel) // 2
+    for axis in (-2, -1):
+        n = stack.shape[axis] - 2 * reach
+        views = [stack[..., i : i + n, :] if axis == -2 else stack[..., i : i + n] for i in range(len(kernel))]
+        out = views[reach] * stack.dtype.type(kernel[reach])
+        for i in range(reach):
+            pair = views[i] + views[-1 - i]
+            pair *= stack.dtype.type(kernel[i])
+            out += pair
+        stack = out
+    return stack
 
 
 class Line(NamedTuple):
@@ -74,13 +87,15 @@ def binned_line(order, mean, square) -> Line:
 
     Equal population would sort an empty ground by its own noise and flatten the line.
     """
-    low, high = np.quantile(order[:: max(1, len(order) // 50000)], (0.01, 0.999))
-    bins = np.clip((order - low) * (_BINS / max(high - low, 1e-30)), 0, _BINS - 1).astype(np.intp)
-    number = np.bincount(bins, minlength=_BINS).astype(float)
-    kept = number > 0
-    number = number[kept]
-    x = np.bincount(bins, weights=mean, minlength=_BINS)[kept] / number
-    v = np.bincount(bins, weights=square, minlength=_BINS)[kept] / number
+    low, high = (float(q) for q in np.quantile(order[:: max(1, len(order) // 20000)], (0.01, 0.999)))
+    sums = np.zeros((3, _BINS))
+    for at in range(0, len(order), _TOGETHER):
+        part = slice(at, at + _TOGETHER)
+        bins = np.clip((order[part] - low) * (_BINS / max(high - low, 1e-30)), 0, _BINS - 1).astype(np.intp)
+        for total, values in zip(sums, (None, mean[part], square[part]), strict=True):
+            total += np.bincount(bins, weights=values, minlength=_BINS)
+    number, x, v = sums[:, sums[0] > 0]
+    x, v = x / number, v / number
     slope, intercept, slope_error = 0.0, float(np.average(v, weights=number)), np.inf
     centre = float(np.average(x, weights=number))
     fitted = np.full_like(v, max(intercept, 1e-30))
@@ -111,6 +126,7 @@ def find_comb(pixels) -> Comb | None:
     """The comb on which all values sit, or None for continuous values."""
     some = pixels[:: max(1, pixels.size // (1 << 17))]
     values, counts = np.unique(some, return_counts=True)
+    values = values.astype(float)
     if len(values) < 2 or len(values) > max(256, some.size // 8):
         return None
     gaps = np.diff(values)
@@ -163,7 +179,8 @@ def _step_near(comb: Comb, slope: float, error: float) -> float | None:
 
 def saturation_level(image) -> float:
     """The value at which the detector clips (infinite where the brightest pixels are no pile-up)."""
-    pixels = _sample(np.asarray(image))
+    pixels = np.asarray(image)
+    pixels = pixels[:: -(-pixels.size // SAMPLE_PIXELS)].astype(np.float32)
     if (pixels == pixels.max()).sum() < 4:
         return np.inf
     values, counts = np.unique(pixels, return_counts=True)
@@ -173,10 +190,19 @@ def saturation_level(image) -> float:
     return float(values[-1]) if counts[-1] >= 4 and counts[-1] > counts[-near:-1].sum() else np.inf
 
 
-def _sample(image: np.ndarray) -> np.ndarray:
-    """At most `SAMPLE_PIXELS` of the image as float32, in whole bands so that neighbours stay neighbours."""
-    if image.size <= SAMPLE_PIXELS:
-        return np.ascontiguousarray(image, dtype=np.float32)
-    rows = max(16, SAMPLE_PIXELS // image.shape[1] // 8)
-    starts = np.linspace(0, image.shape[0] - rows, 8).astype(int)
-    return np.concatenate([image[s : s + rows] for s in starts]).astype(np.float32)
+def _bands(image: np.ndarray) -> list[np.ndarray]:
+    """Bands of rows, float32: the whole image, or about `SAMPLE_PIXELS` spread over it; few rows stay in the cache."""
+    starts = range(0, max(1, len(image) - 2 * _LOST), _BAND)
+    most = max(8, SAMPLE_PIXELS // (_BAND * image.shape[1]))
+    return [image[s : s + _BAND + 2 * _LOST].astype(np.float32) for s in starts[:: -(-len(starts) // most)]]
+
+
+def _residuals(band: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Brightness to bin by, expected mean and squared high-pass residual of the pixels whose surroundings are inside.
+
+    The mean to bin by is a wider one, so that a pixel's own noise does not choose its bin.
+    """
+    high = correlate_valid(band, _HIGH_PASS / np.sqrt(70))[2:-2, 2:-2]
+    mean = correlate_valid(band, _HIGH_PASS**2 / 70)
+    order = correlate_valid(mean, np.full(5, 0.2))
+    return order.ravel(), mean[2:-2, 2:-2].ravel(), (high * high).ravel()

@@ -26,7 +26,8 @@ from atomnb.locate.peaks import Peaks
 from atomnb.locate.refine import refine_positions
 from atomnb.locate.sublattice import group_columns
 from atomnb.locate.zoom import Zoom, find_zoom
-from atomnb.nets.checkpoint import VACANCY, Model, load_model
+from atomnb.nets.checkpoint import VACANCY, Model
+from atomnb.nets.shared import shared_model
 from atomnb.resample import to_input
 from atomnb.scale import ScaleReport, conflict_message, graphene_message, measure_spacing
 from atomnb.segment import to_image_size
@@ -140,7 +141,7 @@ def analyze(
     if not 0 < threshold < 1:
         raise AtomnbError(f"threshold is a probability between 0 and 1, got {threshold!r}.")
     micrograph = as_micrograph(image, pixel_size=pixel_size)
-    network = model if isinstance(model, Model) else load_model(model)
+    network = model if isinstance(model, Model) else shared_model(model)
     chemistry = _loaded_rules(rules)  # mistakes in a rule file are told before the work begins
     options = Options(
         network.card.name, micrograph.pixel_size, threshold, refine, contrast, known_spacing,

@@ -128,7 +128,7 @@ def load_model(name: str | Path = "universal", *, device: str = "cpu", fused: bo
 
     from atomnb.nets.registry import create_net
 
-    weights = _weights_path(name)
+    weights = weights_path(name)
     card = read_card(weights.with_suffix(".json"))
     content = weights.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -202,7 +202,14 @@ def read_card(path: Path) -> ModelCard:
     return card
 
 
-def _weights_path(name: str | Path) -> Path:
+def weights_path(name: str | Path) -> Path:
+    """The `.safetensors` file of a model by name, or the path itself.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
     path = Path(name)
     if path.suffix == ".safetensors":
         if not path.is_file():
