@@ -9,6 +9,8 @@ matrix products instead of a Jacobian.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,14 +35,14 @@ class Window:
         ny, nx = min(2 * half + 1, height), min(2 * half + 1, breadth)
         y0 = np.clip(np.round(theta[:, Y]).astype(int) - half, 0, height - ny)
         x0 = np.clip(np.round(theta[:, X]).astype(int) - half, 0, breadth - nx)
-        views = np.lib.stride_tricks.sliding_window_view(work, (ny, nx))
-        data = views[y0, x0]
-        dy = (np.arange(ny) - (theta[:, Y] - y0)[:, None]) ** 2
-        dx = (np.arange(nx) - (theta[:, X] - x0)[:, None]) ** 2
-        mask = (dy[:, :, None] + dx[:, None, :] <= (radius**2)[:, None, None]).astype(np.float32)
+        data = np.lib.stride_tricks.sliding_window_view(work, (ny, nx))[y0, x0]
+        window = cls(data, np.empty_like(data), y0, x0)
+        dy, dx = window.distances(theta)
+        left = _single(radius**2) - dy * dy
+        window.mask[...] = (dx * dx)[:, None, :] <= left[:, :, None]
         if np.isfinite(valid).any():
-            mask *= (data > valid[0]) & (data < valid[1])
-        return cls(data, mask, y0, x0)
+            window.mask *= (data > valid[0]) & (data < valid[1])
+        return window
 
     def take(self, rows) -> Window:
         """The windows of some of the atoms."""
@@ -49,65 +51,102 @@ class Window:
     def distances(self, theta):
         """Distance of each row and column of the windows from the atom, px: (n, ..., W) each."""
         lead = (slice(None),) + (None,) * (theta.ndim - 2)
-        dy = np.arange(self.data.shape[1]) - (theta[..., Y] - self.y0[lead])[..., None]
-        dx = np.arange(self.data.shape[2]) - (theta[..., X] - self.x0[lead])[..., None]
-        return dy.astype(np.float32), dx.astype(np.float32)
+        dy = np.arange(self.data.shape[1], dtype=np.float32) - _single(theta[..., Y] - self.y0[lead])
+        dx = np.arange(self.data.shape[2], dtype=np.float32) - _single(theta[..., X] - self.x0[lead])
+        return dy, dx
 
     def offsets(self, theta):
         """The same in σ."""
-        per_sigma = (1 / theta[..., SIGMA, None]).astype(np.float32)
+        per_sigma = _single(1 / theta[..., SIGMA])
         dy, dx = self.distances(theta)
-        return dy * per_sigma, dx * per_sigma
-
-    def profiles(self, theta):
-        """The Gaussian along y and along x, peak 1."""
-        ry, rx = self.offsets(theta)
-        return np.exp(-0.5 * ry * ry), np.exp(-0.5 * rx * rx)
+        dy *= per_sigma
+        dx *= per_sigma
+        return dy, dx
 
 
-# which products of the basis (g, g·r, g·r², 1) in y and in x make the derivative in each scaled parameter
-_TERMS = (((1, 0),), ((0, 1),), ((0, 0),), ((2, 0), (0, 2)), ((3, 3),))
+def _single(values):
+    """Values (...) as float32 (..., 1), to be spread over pixels."""
+    return values.astype(np.float32)[..., None]
 
 
-def _basis(g, r):
-    """g·rᵏ for k = 0…2, and 1: (n, 4, W)."""
-    out = np.empty((len(g), 4, g.shape[1]), np.float32)
-    out[:, 0] = g
-    np.multiply(g, r, out=out[:, 1])
+def profile(offsets):
+    """The Gaussian at `offsets` in σ, peak 1."""
+    out = offsets * offsets
+    out *= np.float32(-0.5)
+    return np.exp(out, out=out)
+
+
+class Basis(NamedTuple):
+    """g·rᵏ for k = 0…2, and 1, along y and along x: (n, 4, W) each, of columns with the Gaussian g and offsets r."""
+
+    y: np.ndarray
+    x: np.ndarray
+
+    @classmethod
+    def of(cls, window: Window, theta) -> Basis:
+        return cls(*(_powers(r) for r in window.offsets(theta)))
+
+
+def _powers(r):
+    out = np.empty((len(r), 4, r.shape[1]), np.float32)
+    out[:, 0] = profile(r)
+    np.multiply(out[:, 0], r, out=out[:, 1])
     np.multiply(out[:, 1], r, out=out[:, 2])
     out[:, 3] = 1
     return out
 
 
-def moments(window, theta, gy, gx, weight, pull):
-    """Fisher matrix (n, 5, 5) per A² and score (n, 5) per A of the profiles `gy`, `gx`.
+# which products of the basis (g, g·r, g·r², 1) in y and in x make the derivative in each scaled parameter
+_TERMS = (((1, 0),), ((0, 1),), ((0, 0),), ((2, 0), (0, 2)), ((3, 3),))
 
-    `weight` (n, W, W) is the inverse variance of the pixels, `pull` the weighted residual.
-    """
-    ry, rx = window.offsets(theta)
-    s = np.matmul(np.matmul(_basis(gy, ry), pull), _basis(gx, rx).transpose(0, 2, 1)).astype(float)
-    score = np.stack([s[:, 1, 0], s[:, 0, 1], s[:, 0, 0], s[:, 2, 0] + s[:, 0, 2], s[:, 3, 3]], 1)
-    m = np.matmul(np.matmul(_squares(gy, ry), weight), _squares(gx, rx).transpose(0, 2, 1)).astype(float)
-    fisher = np.empty((len(m), 5, 5))
-    entries = {
-        (Y, Y): m[:, 2, 0], (Y, X): m[:, 1, 1], (Y, AMP): m[:, 1, 0],
-        (Y, SIGMA): m[:, 3, 0] + m[:, 1, 2], (Y, GROUND): m[:, 6, 5],
-        (X, X): m[:, 0, 2], (X, AMP): m[:, 0, 1], (X, SIGMA): m[:, 2, 1] + m[:, 0, 3], (X, GROUND): m[:, 5, 6],
-        (AMP, AMP): m[:, 0, 0], (AMP, SIGMA): m[:, 2, 0] + m[:, 0, 2], (AMP, GROUND): m[:, 5, 5],
-        (SIGMA, SIGMA): m[:, 4, 0] + 2 * m[:, 2, 2] + m[:, 0, 4], (SIGMA, GROUND): m[:, 7, 5] + m[:, 5, 7],
-        (GROUND, GROUND): m[:, 8, 8],
-    }  # fmt: skip
-    for (p, q), value in entries.items():
-        fisher[:, p, q] = fisher[:, q, p] = value
-    return fisher, score
+# places in `_squares` of the products of two elements of the basis: g²rᵏ for k = 0…4, g·rᵏ for k = 0…2, and 1
+_PRODUCTS = np.array([[0, 1, 2, 5], [1, 2, 3, 6], [2, 3, 4, 7], [5, 6, 7, 8]])
 
 
-def _squares(g, r):
-    """g²rᵏ for k = 0…4, g·rᵏ for k = 0…2, and 1: (n, 9, W)."""
-    out = np.empty((len(g), 9, g.shape[1]), np.float32)
-    out[:, 5:] = _basis(g, r)
-    for k, (a, b) in enumerate(((5, 5), (5, 6), (6, 6), (6, 7), (7, 7))):
-        np.multiply(out[:, a], out[:, b], out=out[:, k])
+def _score_map() -> np.ndarray:
+    """The score as sums of moments over pairs of the basis: (16, 5)."""
+    out = np.zeros((4, 4, 5), np.float32)
+    for p, terms in enumerate(_TERMS):
+        for y, x in terms:
+            out[y, x, p] += 1
+    return out.reshape(16, 5)
+
+
+def _fisher_map() -> np.ndarray:
+    """The Fisher matrix as sums of moments over pairs of `_squares`: (81, 25)."""
+    out = np.zeros((9, 9, 5, 5), np.float32)
+    for p, terms in enumerate(_TERMS):
+        for q, others in enumerate(_TERMS):
+            for (y, x), (v, u) in product(terms, others):
+                out[_PRODUCTS[y, v], _PRODUCTS[x, u], p, q] += 1
+    return out.reshape(81, 25)
+
+
+_SCORE, _FISHER = _score_map(), _fisher_map()
+
+
+def score(basis: Basis, pull):
+    """Derivatives (n, 5) of the likelihood per A; `pull` (n, W, W) is the weighted residual."""
+    return _moments(basis.y, pull, basis.x).reshape(-1, 16) @ _SCORE
+
+
+def fisher(basis: Basis, weight):
+    """Fisher matrices (n, 5, 5) per A²; `weight` (n, W, W) is the inverse variance of the pixels."""
+    moments = _moments(_squares(basis.y), weight, _squares(basis.x))
+    return (moments.reshape(-1, 81) @ _FISHER).reshape(-1, 5, 5)
+
+
+def _moments(by, values, bx):
+    """Σ by·values·bx over the pixels for all pairs of rows of `by` (n, a, W) and of `bx` (n, b, W): (n, a, b)."""
+    return np.matmul(by, np.matmul(values, np.ascontiguousarray(bx.transpose(0, 2, 1))))
+
+
+def _squares(basis):
+    """The different products of two elements of the basis: (n, 9, W)."""
+    out = np.empty((len(basis), 9, basis.shape[2]), np.float32)
+    out[:, 5:] = basis
+    for k, (a, b) in enumerate(((0, 0), (0, 1), (1, 1), (1, 2), (2, 2))):
+        np.multiply(basis[:, a], basis[:, b], out=out[:, k])
     return out
 
 
@@ -134,23 +173,20 @@ def invert(fisher) -> np.ndarray:
     return inverse
 
 
-def derivatives(window, theta) -> np.ndarray:
+def derivatives(basis: Basis, amplitude) -> np.ndarray:
     """Derivatives of each column's model in its five scaled parameters: (n, 5, W, W)."""
-    by, bx = (_basis(np.exp(-0.5 * r * r), r) for r in window.offsets(theta))
-    unit = [sum(by[:, a, :, None] * bx[:, b, None, :] for a, b in terms) for terms in _TERMS]
-    return np.stack(unit, 1) * theta[:, AMP, None, None, None].astype(np.float32)
+    unit = [sum(basis.y[:, a, :, None] * basis.x[:, b, None, :] for a, b in terms) for terms in _TERMS]
+    return np.stack(unit, 1) * amplitude[:, None, None, None].astype(np.float32)
 
 
-def coupling(window, theta, others, weight) -> np.ndarray:
+def coupling(own: Basis, other: Basis, weight) -> np.ndarray:
     """Fisher blocks (n, 5, 5) per A·A' between columns and one neighbour each, over the windows of the former.
 
     The neighbour's background is not part of the model here: its column is zero.
     """
-    n = len(theta)
-    own = (_basis(np.exp(-0.5 * r * r), r) for r in window.offsets(theta))
-    other = (_basis(np.exp(-0.5 * r * r), r)[:, :3] for r in window.offsets(others))
-    y, x = ((p[:, :, None] * q[:, None]).reshape(n, 12, -1) for p, q in zip(own, other, strict=True))
-    m = np.matmul(np.matmul(y, weight), x.transpose(0, 2, 1)).reshape(n, 4, 3, 4, 3)
+    n = len(weight)
+    y, x = ((p[:, :, None] * q[:, None, :3]).reshape(n, 12, -1) for p, q in zip(own, other, strict=True))
+    m = _moments(y, weight, x).reshape(n, 4, 3, 4, 3)
     block = np.zeros((n, 5, 5))
     for p, terms in enumerate(_TERMS):
         for q, others_terms in enumerate(_TERMS[:4]):
