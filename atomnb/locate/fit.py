@@ -23,7 +23,7 @@ from atomnb.locate.gaussian import X as _X
 from atomnb.locate.gaussian import Y as _Y
 from atomnb.locate.noise import NoiseModel, saturation_level
 
-CHUNK = 2048
+CHUNK = 512
 """Atoms fitted together; bounds the memory at any number of atoms."""
 
 WINDOW_SIGMAS = 3.5
@@ -186,17 +186,24 @@ class Fit:
             self.theta[index, _B] = mean_d - self.theta[index, _A] * mean_g
 
     def _model(self, window: Window, index, basis: Basis) -> np.ndarray:
-        own, others = self.theta[index], self.theta[self.neighbours[index]]
-        ny, nx = (profile(r) for r in window.offsets(others))
-        ny *= others[:, :, _A, None].astype(np.float32)
-        one_y, one_x = basis.y[:, 3], basis.x[:, 3]
-        rows = [(basis.y[:, 0] * own[:, _A, None], basis.x[:, 0]), (one_y * own[:, _B, None], one_x)]
+        others = self.theta[self.neighbours[index]]
+        first = 2 if self.tilt is None else 4
+        left = np.empty((len(others), first + others.shape[1], window.data.shape[1]), np.float32)
+        right = np.empty((*left.shape[:2], window.data.shape[2]), np.float32)
+        own = self.theta[index].astype(np.float32)
+        np.multiply(basis.y[:, 0], own[:, _A, None], out=left[:, 0])
+        right[:, 0] = basis.x[:, 0]
+        left[:, 1] = own[:, _B, None]
+        right[:, 1] = 1
         if self.tilt is not None:
-            dy, dx = window.distances(own)
-            rows += [(self.tilt[index, 0, None] * dy, one_x), (one_y, self.tilt[index, 1, None] * dx)]
-        left, right = (np.stack(factor, 1) for factor in zip(*rows, strict=True))
-        left = np.concatenate([left, ny], 1, dtype=np.float32)
-        return np.matmul(left.transpose(0, 2, 1), np.concatenate([right, nx], 1))
+            dy, dx = window.distances(self.theta[index])
+            np.multiply(self.tilt[index, 0, None], dy, out=left[:, 2])
+            np.multiply(self.tilt[index, 1, None], dx, out=right[:, 3])
+            right[:, 2] = left[:, 3] = 1
+        ry, rx = window.offsets(others)
+        np.multiply(profile(ry), others[:, :, _A, None].astype(np.float32), out=left[:, first:])
+        right[:, first:] = profile(rx)
+        return np.matmul(left.transpose(0, 2, 1), right)
 
     def _advance(self, window: Window, index) -> None:
         """One damped step of Fisher scoring for the atoms `index`."""
