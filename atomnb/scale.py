@@ -70,7 +70,7 @@ def dominant_period(image: np.ndarray, *, least_contrast: float = 16.0) -> float
     """
     pixels = _middle(np.asarray(image, np.float32))
     power, frequency = _power_spectrum(pixels)
-    floor = _ring_median(power, frequency)
+    floor = _ring_median(power, frequency, max(8, min(pixels.shape[0], pixels.shape[1] // 2 + 1) // 6))
     usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < MAX_FREQUENCY)
     peak = power == ndimage.maximum_filter(power, size=5)
     contrast = np.where(usable & peak, power / floor, 0)
@@ -88,8 +88,9 @@ def measure_spacing(positions_yx: np.ndarray) -> float | None:
     """
     if len(positions_yx) < 2:
         return None
-    shortest = float(np.median(neighbour_distances(positions_yx)))
-    pairs = cKDTree(positions_yx).query_pairs(1.3 * shortest, output_type="ndarray")
+    tree = cKDTree(positions_yx)
+    shortest = float(np.median(tree.query(positions_yx, k=2)[0][:, 1]))
+    pairs = tree.query_pairs(1.3 * shortest, output_type="ndarray")
     distance = np.hypot(*(positions_yx[pairs[:, 0]] - positions_yx[pairs[:, 1]]).T)
     return float(np.median(distance[distance > 0.6 * shortest]))
 
@@ -135,13 +136,13 @@ def conflict_message(spacing_px: float | None, pixel_size: float | None, known_a
     )
 
 
-def graphene_message(positions_yx: np.ndarray, pixel_size: float | None) -> str | None:
+def graphene_message(positions_yx: np.ndarray, pixel_size: float | None, *, spacing: float | None = None) -> str | None:
     """A warning when the lattice can only be graphene's (or h-BN's), but its bonds are not as long as theirs.
 
     A honeycomb with bonds of 1.2 to 1.65 Å is graphene (1.42 Å) or h-BN (1.45 Å); a pixel size that says otherwise
-    by more than 3 % is wrong.
+    by more than 3 % is wrong. `spacing` is that of the positions (N, 2), measured here if None.
     """
-    spacing = measure_spacing(positions_yx)
+    spacing = spacing or measure_spacing(positions_yx)
     if spacing is None or pixel_size is None or not 1.2 < spacing * pixel_size < 1.65:
         return None
     tree = cKDTree(positions_yx)
@@ -178,12 +179,11 @@ def _power_spectrum(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ndimage.uniform_filter(power, size=3, mode="wrap"), frequency.astype(np.float32)
 
 
-def _ring_median(power: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-    """Median power of the ring each frequency lies in, as a map."""
-    n = max(8, min(power.shape) // 4)
-    ring = (frequency * (n / frequency.max())).astype(np.uint16)
+def _ring_median(power: np.ndarray, frequency: np.ndarray, n: int) -> np.ndarray:
+    """Median power of the ring each frequency lies in, of `n` from zero to half a cycle per px, as a map."""
+    ring = (frequency * 2 * n).astype(np.uint16)
     order = np.argsort(ring, axis=None, kind="stable")  # short integers are sorted by radix
-    edges = np.searchsorted(ring.flat[order], np.arange(n + 2))
+    edges = np.searchsorted(ring.flat[order], np.arange(ring.max() + 2))
     values = power.flat[order]
     medians = np.array([np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(edges)], np.float32)
     return medians[ring] + np.float32(1e-30)

@@ -67,9 +67,14 @@ def to_image_size(probability: np.ndarray, shape: tuple[int, int]) -> np.ndarray
 
 
 def _predict_tiled(image, shape, model: Model, tile: int, progress) -> np.ndarray:
+    windows = list(_windows(shape, tile))
+    if len(windows) == 1:
+        if progress:
+            progress(0.0, "finding atoms")
+        pixels = resample(image, shape)
+        return np.ascontiguousarray(_run_network(pixels, local_statistics(_as_batch(pixels)), model))
     statistics = _statistics(image, shape)
     out = np.empty((len(model.classes), *shape), np.float32)
-    windows = list(_windows(shape, tile))
     for done, (inner, outer) in enumerate(windows):
         if progress:
             progress(done / len(windows), "finding atoms")

@@ -32,6 +32,9 @@ COLUMNS: Mapping[str, str] = {
 """Columns of an atom table and their types: y, x, sigma and errors in px, intensity in image units."""
 
 
+_KINDS = [np.dtype(kind) for kind in COLUMNS.values()]
+
+
 @dataclass(frozen=True, eq=False)
 class AtomTable:
     """Atoms found in an image or stack.
@@ -137,9 +140,11 @@ def _with_all_columns(df: pd.DataFrame) -> pd.DataFrame:
     missing = {"y", "x"} - set(df.columns)
     if len(df) and missing:
         raise AtomnbError(f"an atom table needs columns y and x in px; missing: {sorted(missing)}.")
+    if list(df.columns[: len(COLUMNS)]) == list(COLUMNS) and list(df.dtypes)[: len(COLUMNS)] == _KINDS:
+        return df.copy()
     neutral = {"frame": 0, "particle": -1, "species": "column", "sublattice": -1, "score": 1.0, "flags": 0}
     ordered = {
-        name: (df[name] if name in df.columns else pd.Series(neutral.get(name, np.nan), index=df.index)).astype(kind)
+        name: df[name].astype(kind) if name in df.columns else pd.Series(neutral.get(name, np.nan), df.index, kind)
         for name, kind in COLUMNS.items()
     }
     extra = {name: df[name] for name in df.columns if name not in COLUMNS}

@@ -78,6 +78,8 @@ def detect_atoms(
 def name_atoms(probability: np.ndarray, peaks: Peaks, model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Most likely class (N,) of each atom, by name, and the share (N,) of the atom's probability that it holds."""
     kinds = model.atom_classes
+    if len(kinds) == 1:
+        return np.full(len(peaks.score), model.classes[kinds[0]], object), np.ones(len(peaks.score))
     mass = np.stack([mass_at(probability[k], peaks.positions_yx) for k in kinds])
     best = mass.argmax(axis=0) if len(peaks.score) else np.zeros(0, int)
     share = mass.max(axis=0, initial=0) / np.maximum(mass.sum(axis=0), 1e-9)

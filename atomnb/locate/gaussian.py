@@ -100,45 +100,47 @@ def _powers(r):
 _TERMS = (((1, 0),), ((0, 1),), ((0, 0),), ((2, 0), (0, 2)), ((3, 3),))
 
 # places in `_squares` of the products of two elements of the basis: g²rᵏ for k = 0…4, g·rᵏ for k = 0…2, and 1
-_PRODUCTS = np.array([[0, 1, 2, 5], [1, 2, 3, 6], [2, 3, 4, 7], [5, 6, 7, 8]])
+_PRODUCTS = ((0, 1, 2, 5), (1, 2, 3, 6), (2, 3, 4, 7), (5, 6, 7, 8))
 
 
-def _score_map() -> np.ndarray:
-    """The score as sums of moments over pairs of the basis: (16, 5)."""
-    out = np.zeros((4, 4, 5), np.float32)
-    for p, terms in enumerate(_TERMS):
-        for y, x in terms:
-            out[y, x, p] += 1
-    return out.reshape(16, 5)
+def _sums(terms_of: list[list[tuple[int, int]]], columns: int) -> list[tuple[list[int], list[int]]]:
+    """Sums of moments as pairs of places: in the result, and in the flattened table of moments to add there."""
+    longest = max(map(len, terms_of))
+    layers = [[(k, terms[i]) for k, terms in enumerate(terms_of) if i < len(terms)] for i in range(longest)]
+    return [([k for k, _ in layer], [y * columns + x for _, (y, x) in layer]) for layer in layers]
 
 
-def _fisher_map() -> np.ndarray:
-    """The Fisher matrix as sums of moments over pairs of `_squares`: (81, 25)."""
-    out = np.zeros((9, 9, 5, 5), np.float32)
-    for p, terms in enumerate(_TERMS):
-        for q, others in enumerate(_TERMS):
-            for (y, x), (v, u) in product(terms, others):
-                out[_PRODUCTS[y, v], _PRODUCTS[x, u], p, q] += 1
-    return out.reshape(81, 25)
-
-
-_SCORE, _FISHER = _score_map(), _fisher_map()
+_SCORE = _sums([list(terms) for terms in _TERMS], 4)
+_FISHER = _sums(
+    [
+        [(_PRODUCTS[y][v], _PRODUCTS[x][u]) for (y, x), (v, u) in product(terms, others)]
+        for terms, others in product(_TERMS, _TERMS)
+    ],
+    9,
+)
 
 
 def score(basis: Basis, pull):
     """Derivatives (n, 5) of the likelihood per A; `pull` (n, W, W) is the weighted residual."""
-    return _moments(basis.y, pull, basis.x).reshape(-1, 16) @ _SCORE
+    return _summed(_moments(basis.y, pull, basis.x), _SCORE)
 
 
 def fisher(basis: Basis, weight):
     """Fisher matrices (n, 5, 5) per A²; `weight` (n, W, W) is the inverse variance of the pixels."""
-    moments = _moments(_squares(basis.y), weight, _squares(basis.x))
-    return (moments.reshape(-1, 81) @ _FISHER).reshape(-1, 5, 5)
+    return _summed(_moments(_squares(basis.y), weight, _squares(basis.x)), _FISHER).reshape(-1, 5, 5)
 
 
 def _moments(by, values, bx):
     """Σ by·values·bx over the pixels for all pairs of rows of `by` (n, a, W) and of `bx` (n, b, W): (n, a, b)."""
     return np.matmul(by, np.matmul(values, np.ascontiguousarray(bx.transpose(0, 2, 1))))
+
+
+def _summed(moments, sums):
+    flat = moments.reshape(len(moments), -1)
+    out = flat[:, sums[0][1]]
+    for places, terms in sums[1:]:
+        out[:, places] += flat[:, terms]
+    return out
 
 
 def _squares(basis):

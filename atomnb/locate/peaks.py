@@ -76,29 +76,31 @@ def calibrated(mass: np.ndarray, calibration: tuple[float, float]) -> np.ndarray
 
 
 _RADIUS = int(np.ceil(REACH))
-_GRID = np.stack(np.meshgrid(*[np.arange(-_RADIUS, _RADIUS + 1)] * 2, indexing="ij"), -1).reshape(-1, 2)
-_DISC = (_GRID**2).sum(axis=1) <= REACH**2 + 0.5
-_NEAR = (_GRID**2).sum(axis=1) <= 2.3
+_SIDE = np.arange(-_RADIUS, _RADIUS + 1)
+_GRID = np.stack(np.meshgrid(_SIDE, _SIDE, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
+_DISC = ((_GRID**2).sum(axis=1) <= REACH**2 + 0.5).astype(np.float32)
+_NEAR = ((_GRID**2).sum(axis=1) <= 2.3).astype(np.float32)
 _IDEAL = np.exp(-0.5 * (_GRID**2).sum(axis=1) / LABEL_SIGMA**2)
 
 
 def _patches(probability, index) -> np.ndarray:
-    padded = np.pad(probability, _RADIUS)
-    rows, columns = (index[:, None, :] + _GRID[None] + _RADIUS).transpose(2, 0, 1)
-    return padded[rows, columns]
+    """The map around each pixel of `index` (N, 2), zero beyond its border: (N, pixels of the patch)."""
+    views = np.lib.stride_tricks.sliding_window_view(np.pad(probability, _RADIUS), (len(_SIDE), len(_SIDE)))
+    return views[index[:, 0], index[:, 1]].reshape(len(index), -1)
 
 
 def _mass(patches, index, shape) -> np.ndarray:
     """Sum over the disc relative to a whole atom; at the border, to the part of one that lies inside."""
-    at = index[:, None, :] + _GRID[None]
-    inside = ((at >= 0) & (at < np.asarray(shape))).all(axis=2) & _DISC
-    return (patches * inside).sum(axis=1) / (inside * _IDEAL).sum(axis=1)
+    at = index[:, :, None] + _SIDE
+    rows, columns = ((at >= 0) & (at < np.array(shape)[:, None])).transpose(1, 0, 2)
+    inside = (rows[:, :, None] & columns[:, None, :]).reshape(len(index), -1)
+    return np.vecdot(patches, _DISC) / np.vecdot(inside, _DISC * _IDEAL)
 
 
 def _offset(patches) -> np.ndarray:
     """Sub-pixel shift (N, 2): the peak of a Gaussian of known width through the pixels around the maximum."""
-    weight = patches * _NEAR
-    shift = (weight[:, :, None] * _GRID).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)[:, None]
+    moment = np.stack([np.vecdot(patches, _NEAR * along) for along in _GRID.T], axis=1)
+    shift = moment / np.maximum(np.vecdot(patches, _NEAR), 1e-9)[:, None]
     # within so small a window the centre of mass moves less than the Gaussian does
     ideal = np.exp(-0.5 * ((_GRID - [0.1, 0.0]) ** 2).sum(axis=1) / LABEL_SIGMA**2) * _NEAR
     gain = 0.1 / ((ideal * _GRID[:, 0]).sum() / ideal.sum())

@@ -274,7 +274,7 @@ def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom: Zo
     if options.known_spacing is not None:
         messages.append(conflict_message(spacing, size, options.known_spacing))
     else:
-        messages.append(graphene_message(atoms.positions_yx, size))
+        messages.append(graphene_message(atoms.positions_yx, size, spacing=spacing))
     messages.append(_range_message(spacing, zoom, working))
     messages = [m for m in messages if m]
     angstrom = None if spacing is None or size is None else spacing * size

@@ -123,41 +123,47 @@ def _expectation_maximisation(points, number, k: int) -> Mixture:
     gaps = np.diff(points)
     if k > 1 and len(gaps) >= k:
         starts.append(np.sort(np.argsort(gaps)[len(gaps) - (k - 1) :] + 1))
-    floor = max(1e-3 * (points[-1] - points[0]), 1e-9)
-    return min((_climb(points, number, cuts, floor) for cuts in starts), key=lambda m: m.bic)
+    return _climb(points, number, starts)
 
 
 def _even_parts(points, number, k: int, steps: int = 20) -> np.ndarray:
     """Where to cut sorted points into k parts around evenly spread, then recentred, means (Lloyd)."""
-    mean = np.linspace(points[0], points[-1], 2 * k + 1)[1::2]
+    mean, cuts = np.linspace(points[0], points[-1], 2 * k + 1)[1::2], None
     for _ in range(steps):
-        cuts = np.searchsorted(points, (mean[1:] + mean[:-1]) / 2)
+        cuts, last = np.searchsorted(points, (mean[1:] + mean[:-1]) / 2), cuts
+        if np.array_equal(cuts, last):
+            break
         parts = zip(np.split(points, cuts), np.split(number, cuts), mean, strict=True)
         mean = np.array([np.average(p, weights=n) if len(p) else m for p, n, m in parts])
     return cuts
 
 
-def _climb(points, number, cuts, floor: float, steps: int = 100) -> Mixture:
-    """Expectation maximisation from the parts between `cuts`."""
-    total, k = number.sum(), len(cuts) + 1
-    part = np.repeat(np.arange(k), np.diff([0, *cuts, len(points)]))
-    belongs = (part == np.arange(k)[:, None]) + 1e-3
-    last = -np.inf
+def _climb(points, number, starts, steps: int = 100) -> Mixture:
+    """Expectation maximisation from the parts between the cuts of each of the `starts`; the best of what they reach."""
+    total, k = number.sum(), len(starts[0]) + 1
+    floor = max(1e-3 * (points[-1] - points[0]), 1e-9)
+    part = np.array([np.searchsorted(cuts, np.arange(len(points)), side="right") for cuts in starts])
+    belongs = (part[:, None] == np.arange(k)[:, None]) + 1e-3
+    last = np.full(len(starts), -np.inf)
     for _ in range(steps):
-        weight = belongs / belongs.sum(0) * number
-        share = weight.sum(1) / total
-        mean = weight @ points / (share * total)
-        std = np.sqrt((weight * (points - mean[:, None]) ** 2).sum(1) / (share * total)).clip(floor)
-        log_density = _log_density(mean, std, share, points).T
-        top = log_density.max(0)
-        belongs = np.exp(log_density - top)
-        likelihood = float(number @ (np.log(belongs.sum(0)) + top))
-        if likelihood - last < 1e-6 * total:
+        weight = belongs * (number / belongs.sum(1))[:, None]
+        population = weight.sum(2)
+        mean = weight @ points / population
+        square = (points - mean[..., None]) ** 2
+        variance = ((weight * square).sum(2) / population).clip(floor**2)
+        log_density = (np.log(population / total) - 0.5 * np.log(variance))[..., None] - square / (2 * variance)[
+            ..., None
+        ]
+        top = log_density.max(1)
+        belongs = np.exp(log_density - top[:, None])
+        likelihood = (np.log(belongs.sum(1)) + top) @ number
+        if (likelihood - last < 1e-6 * total).all():
             break
         last = likelihood
-    order = np.argsort(mean)
-    bic = (3 * k - 1) * np.log(total) - 2 * likelihood
-    return Mixture(mean[order], std[order], share[order], float(bic))
+    best = int(likelihood.argmax())
+    order = np.argsort(mean[best])
+    mean, std, share = (v[best, order] for v in (mean, np.sqrt(variance), population / total))
+    return Mixture(mean, std, share, float((3 * k - 1) * np.log(total) - 2 * likelihood[best]))
 
 
 def _log_density(mean, std, share, values) -> np.ndarray:
@@ -174,8 +180,9 @@ def _apart(mixture: Mixture, n: int) -> bool:
 
 def _by_surroundings(yx: np.ndarray) -> np.ndarray:
     """Two groups whose neighbours lie in opposite directions, or one."""
+    distance, index = cKDTree(yx).query(yx, k=min(7, len(yx)))
     for order in (1, 3):
-        projected = _direction_moment(yx, order)
+        projected = _direction_moment(yx, distance, index, order)
         inner = np.isfinite(projected)
         if inner.sum() < MIN_ATOMS:
             continue
@@ -189,14 +196,14 @@ def _by_surroundings(yx: np.ndarray) -> np.ndarray:
     return np.zeros(len(yx), np.int64)
 
 
-def _direction_moment(yx: np.ndarray, order: int) -> np.ndarray:
+def _direction_moment(yx: np.ndarray, distance: np.ndarray, index: np.ndarray, order: int) -> np.ndarray:
     r"""Mean of :math:`e^{i m \varphi}` over the nearest neighbours, along its principal axis (N,).
 
+    `distance` and `index` (N, K) are those of each position itself and its neighbours, nearest first.
     m = 1 points to a partner on one side; m = 3 has opposite signs on the two sublattices of a honeycomb. NaN
     for atoms without full surroundings: those at the edge of the image would look one-sided.
     """
     near = 1 if order == 1 else 3
-    distance, index = cKDTree(yx).query(yx, k=min(7, len(yx)))
     reach = 1.35 * np.median(distance[:, 1])
     offset = yx[index[:, 1 : near + 1]] - yx[:, None]
     angle = np.arctan2(offset[..., 0], offset[..., 1])
