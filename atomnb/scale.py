@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from atomnb.resample import output_shape, resample
 
 MAX_SIDE = 1024
 """Largest part of an image, in px, whose spectrum is taken; the middle of larger images stands for the whole."""
+
+NOISE_CONTRAST = 16.0
+"""Noise alone hardly has a higher peak in its spectrum, in medians of the ring around."""
 
 MAX_FREQUENCY = 0.3
 """Cycles per px; lattice planes less than 3.3 px apart are not looked for."""
@@ -62,22 +66,26 @@ def estimate_scale(image: np.ndarray, *, pixel_size: float | None = None) -> Sca
     return ScaleReport(spacing, angstrom, None, pixel_size)
 
 
-def dominant_period(image: np.ndarray, *, least_contrast: float = 16.0) -> float | None:
+def dominant_period(image: np.ndarray, *, least_contrast: float = NOISE_CONTRAST) -> float | None:
     """Distance in px of the lattice planes with the strongest Bragg peak, or None when none stands out.
 
     A peak stands out when it is `least_contrast` times the median of its ring; noise alone hardly exceeds 16, the
     hum of scan electronics 40, and the lattice of a large image reaches thousands.
     """
     pixels = _middle(np.asarray(image, np.float32))
-    power, frequency = _power_spectrum(pixels)
-    floor = _ring_median(power, frequency, max(8, min(pixels.shape[0], pixels.shape[1] // 2 + 1) // 6))
-    usable = (frequency > 2.5 / min(pixels.shape)) & (frequency < MAX_FREQUENCY)
-    peak = power == ndimage.maximum_filter(power, size=5)
-    contrast = np.where(usable & peak, power / floor, 0)
-    if contrast.max() < least_contrast:
+    power = _power_spectrum(pixels)
+    rings = _rings(pixels.shape)
+    contrast = np.where(rings.usable, power / _ring_median(power, rings), 0)
+    y, x = np.nonzero(contrast > min(NOISE_CONTRAST, least_contrast))
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(power, 2), (5, 5))[y, x]
+    peak = power[y, x] == around.max(axis=(1, 2), initial=0)
+    y, x = y[peak], x[peak]
+    if not (contrast[y, x] >= least_contrast).any():
         return None
-    strong = np.where(contrast > 16, power * frequency, 0)  # tilts against slow changes of the background
-    return float(1 / frequency.flat[np.argmax(strong)])
+    # tilts against slow changes of the background
+    strength = np.where(contrast[y, x] > NOISE_CONTRAST, power[y, x] * rings.frequency[y, x], 0)
+    best = np.argmax(strength)
+    return float(1 / rings.frequency[y[best], x[best]])
 
 
 def measure_spacing(positions_yx: np.ndarray) -> float | None:
@@ -162,31 +170,53 @@ def _middle(pixels: np.ndarray) -> np.ndarray:
     return pixels[tuple(cut)]
 
 
-def _power_spectrum(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Power of the windowed, flattened image, smoothed, and |frequency| in cycles per px.
+class _Rings(NamedTuple):
+    """The frequencies of a spectrum and the rings they lie in: fixed by the shape of the image.
 
-    Of the plane, the half with positive frequencies along x, and of that the part a little beyond `MAX_FREQUENCY`.
+    frequency : (2m + 1, n) cycles per px; `usable` where a lattice may show
+    ring : number of the ring of each; `order` sorts them by it, and `edges` are where each ring begins
     """
+
+    frequency: np.ndarray
+    usable: np.ndarray
+    ring: np.ndarray
+    order: np.ndarray
+    edges: np.ndarray
+
+
+@lru_cache(maxsize=2)
+def _rings(shape: tuple[int, int]) -> _Rings:
+    ny, nx = _reach(shape)
+    frequency = np.hypot(np.arange(-ny, ny + 1)[:, None] / shape[0], np.arange(nx + 1) / shape[1]).astype(np.float32)
+    usable = (frequency > 2.5 / min(shape)) & (frequency < MAX_FREQUENCY)
+    number = max(8, min(shape[0], shape[1] // 2 + 1) // 6)
+    ring = (frequency * 2 * number).astype(np.uint16)
+    order = np.argsort(ring, axis=None)
+    return _Rings(frequency, usable, ring, order, np.searchsorted(ring.flat[order], np.arange(ring.max() + 2)))
+
+
+def _reach(shape: tuple[int, int]) -> tuple[int, int]:
+    """Places of a spectrum, along y and x, up to a ring beyond `MAX_FREQUENCY`."""
+    return tuple(int((MAX_FREQUENCY + 0.07) * n) for n in shape)
+
+
+def _power_spectrum(pixels: np.ndarray) -> np.ndarray:
+    """Power at `_rings(pixels.shape).frequency` of the windowed, flattened image, smoothed."""
     low, high = np.percentile(pixels[::2], [0.1, 99.9])
     flat = np.clip(pixels, np.float32(low), np.float32(high))
     flat -= ndimage.uniform_filter(flat, size=max(8, min(pixels.shape) // 8))
     for axis in (0, 1):
         flat *= np.expand_dims(np.hanning(pixels.shape[axis]).astype(np.float32), 1 - axis)
     power = np.abs(fft.rfft2(flat)) ** 2
-    ny, nx = (int((MAX_FREQUENCY + 0.07) * n) for n in pixels.shape)
-    power = np.roll(power, ny, axis=0)[: 2 * ny + 1, : nx + 1]
-    frequency = np.hypot(np.arange(-ny, ny + 1)[:, None] / pixels.shape[0], np.arange(nx + 1) / pixels.shape[1])
-    return ndimage.uniform_filter(power, size=3, mode="wrap"), frequency.astype(np.float32)
+    ny, nx = _reach(pixels.shape)
+    return ndimage.uniform_filter(np.roll(power, ny, axis=0)[: 2 * ny + 1, : nx + 1], size=3, mode="wrap")
 
 
-def _ring_median(power: np.ndarray, frequency: np.ndarray, n: int) -> np.ndarray:
-    """Median power of the ring each frequency lies in, of `n` from zero to half a cycle per px, as a map."""
-    ring = (frequency * 2 * n).astype(np.uint16)
-    order = np.argsort(ring, axis=None, kind="stable")  # short integers are sorted by radix
-    edges = np.searchsorted(ring.flat[order], np.arange(ring.max() + 2))
-    values = power.flat[order]
-    medians = np.array([np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(edges)], np.float32)
-    return medians[ring] + np.float32(1e-30)
+def _ring_median(power: np.ndarray, rings: _Rings) -> np.ndarray:
+    """Median power of the ring each frequency lies in, as a map."""
+    values = power.flat[rings.order]
+    medians = [np.median(values[a:b]) if b > a else np.inf for a, b in pairwise(rings.edges)]
+    return np.array(medians, np.float32)[rings.ring] + np.float32(1e-30)
 
 
 def _spacing_of_maxima(image: np.ndarray, period: float) -> float | None:

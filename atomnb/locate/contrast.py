@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import fft, ndimage
 
+from atomnb.resample import resample
 from atomnb.scale import dominant_period
 
 MIDDLE = 256
@@ -38,7 +39,9 @@ def is_dark(pixels: np.ndarray, metadata: Mapping[str, Any]) -> bool:
 def spot_skewness(pixels: np.ndarray) -> float:
     """Skewness of the image after removing slow changes and pixel noise; positive when spots are bright."""
     part = _middle(pixels)
-    smooth = ndimage.gaussian_filter(part, 2.0) - ndimage.gaussian_filter(part, 16.0, truncate=3)
+    quarter = resample(part, tuple(max(1, n // 4) for n in part.shape))
+    slow = resample(ndimage.gaussian_filter(quarter, 4.0, truncate=3), part.shape)
+    smooth = ndimage.gaussian_filter(part, 2.0) - slow
     low, high = np.percentile(smooth, [0.5, 99.5])
     smooth = np.clip(smooth, np.float32(low), np.float32(high))
     centred = smooth - smooth.mean()

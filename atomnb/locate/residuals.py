@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import fft
 
 from atomnb.locate import gaussian
 from atomnb.locate.fit import Fit
@@ -99,13 +100,7 @@ class Excess:
         height = height[:, None, None]
         shape = (residual / height).mean(0) if len(index) > 8 else 0
         white = (residual - shape * height) * root
-        for dy in range(_LAGS + 1):
-            for dx in range(-_LAGS, _LAGS + 1):
-                here, there = _shifted(dy, dx)
-                at = dy, dx + _LAGS
-                self._lags[0][at] += (white[here] * white[there]).sum()
-                self._lags[1][at] -= np.einsum("nayx,nayx->", spread[here], jac[there])
-                self._lags[2][at] += (inside[here] * inside[there]).sum()
+        self._lags += [_lagged(white, white), -_lagged(spread, jac), _lagged(inside, inside)]
 
     def colour(self) -> tuple[float, float]:
         """How much larger the position variances are (along y, x) because neighbouring pixels share their noise."""
@@ -134,9 +129,9 @@ def _dot(a, b) -> np.ndarray:
     return np.vecdot(a.reshape(len(a), -1), b.reshape(len(b), -1))
 
 
-def _shifted(dy: int, dx: int):
-    """Slices of (..., H, W) stacks: each pixel, and the one (dy, dx) away, dy not negative."""
-    rows = slice(None, -dy or None), slice(dy, None)
-    left, right = slice(None, -abs(dx) or None), slice(abs(dx), None)
-    columns = (left, right) if dx >= 0 else (right, left)
-    return (..., rows[0], columns[0]), (..., rows[1], columns[1])
+def _lagged(a, b) -> np.ndarray:
+    """Σ a(p)·b(p + lag) over the pixels p of all windows (..., H, W), for lags (0…3, −3…3)."""
+    size = [fft.next_fast_len(n + _LAGS, real=True) for n in a.shape[-2:]]
+    product = np.conj(fft.rfft2(a, size)) * fft.rfft2(b, size)
+    sums = fft.irfft2(product.reshape(-1, *product.shape[-2:]).sum(0), size)
+    return sums[: _LAGS + 1][:, np.arange(-_LAGS, _LAGS + 1)]

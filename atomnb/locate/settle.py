@@ -82,10 +82,11 @@ def settle_tilt(fit: Fit) -> None:
     for index in fit.chunks():
         near = tree.query(yx[index], k=_TILT_ATOMS)[1]
         around = ground[near]
-        middle = np.median(around, axis=1, keepdims=True)
-        spread = np.median(np.abs(around - middle), axis=1, keepdims=True)
-        around = np.clip(around - middle, -5 * spread, 5 * spread)
-        offset = yx[near] - yx[near].mean(1, keepdims=True)
+        around -= _middle(around)
+        spread = _middle(np.abs(around))
+        around = np.clip(around, -5 * spread, 5 * spread)
+        offset = yx[near]
+        offset -= offset.mean(1, keepdims=True)
         around -= around.mean(1, keepdims=True)
         square = offset.transpose(0, 2, 1) @ offset
         square += 1e-3 * np.trace(square, axis1=1, axis2=2)[:, None, None] * np.eye(2)
@@ -105,6 +106,12 @@ def _misfit(fit: Fit) -> float:
         _, _, residual, variance = fit.evaluate(window, index)
         total += float((window.mask * residual**2 / variance).sum(dtype=float))
     return total
+
+
+def _middle(rows) -> np.ndarray:
+    """Medians (n, 1) of rows of an odd number of values (n, K)."""
+    half = rows.shape[1] // 2
+    return np.partition(rows, half, axis=1)[:, half, None]
 
 
 def _weighted_median(values, weights) -> float:

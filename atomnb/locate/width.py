@@ -10,7 +10,7 @@ def blob_response(pixels, start, spacing: float):
 
     The response of a Gaussian column peaks at its own σ, and a level or a slope beneath it adds nothing.
     """
-    at = np.round(start[:: max(1, len(start) // 1000)]).astype(int)
+    at = np.round(start[:: max(1, len(start) // 400)]).astype(int)
     size = np.array(pixels.shape)
     room = np.minimum(at, size - 1 - at).min(1)
     half = int(np.clip(np.ceil(1.2 * spacing), 6, 32))

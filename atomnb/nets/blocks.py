@@ -32,7 +32,7 @@ class Level(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.enter(x)
-        return x + self.refine(x)
+        return self.refine(x).add_(x)
 
 
 class ResidualBlock(nn.Module):
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
         self.activate = nn.SiLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.activate(self.shortcut(x) + self.refine(self.enter(x)))
+        return self.activate(self.refine(self.enter(x)).add_(self.shortcut(x)))
 
 
 def class_head(n_in: int, n_classes: int, *, fold: int = 1) -> nn.Conv2d:
