@@ -38,7 +38,7 @@ def burgers_vector(neighbors: Neighbors, loop: Sequence[int], *, host_yx) -> np.
 
     Each step of the walk is given the bond of the perfect host that it corresponds to; the sum of these, which would
     be zero in a perfect crystal, is minus the Burgers vector (closure from finish to start; J. P. Hirth and J. Lothe,
-    Theory of Dislocations, sec. 1-4). The correspondence is carried along the walk by the angles between steps, so that
+    Theory of Dislocations, ch. 1). The correspondence is carried along the walk by the angles between steps, so that
     it holds in a bent crystal, too. It equals the integral of du round the walk, u being the displacement.
 
     Parameters

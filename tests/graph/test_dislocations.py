@@ -15,7 +15,7 @@ SQUARE = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])
 
 
 def edge_dislocation(points: np.ndarray, burgers: float, poisson: float = 0.2) -> np.ndarray:
-    """Points (N, 2) displaced by an edge dislocation at the origin, b along x (Hirth and Lothe, sec. 3-4)."""
+    """Points (N, 2) displaced by an edge dislocation at the origin, b along x (Hirth and Lothe, ch. 3)."""
     y, x = points.T
     r2 = x**2 + y**2
     scale = burgers / (2 * np.pi)
