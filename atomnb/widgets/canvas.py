@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import anywidget
 import numpy as np
@@ -18,6 +20,19 @@ ATOM_FIELDS = ("y", "x", "y_err", "x_err", "score", "sublattice", "flags")
 
 TOOLS = ("pan", "box", "lasso", "ruler")
 LAYERS = ("show_atoms", "show_probability", "show_errors")
+STRUCTURE_LAYERS = ("show_atoms", "show_bonds", "show_certainty", "show_rings", "show_outlines")
+"""Layers of a page that shows structures: bonds, their certainty, rings, and outlines of defects."""
+
+
+class Outline(NamedTuple):
+    """A closed line (K, 2), px, over the image: its label, and a `note` for the line below when it is pointed at."""
+
+    id: int
+    points: np.ndarray
+    label: str
+    note: str
+    colour: str
+    rejected: bool = False
 
 
 class ImageCanvas(anywidget.AnyWidget):
@@ -27,7 +42,9 @@ class ImageCanvas(anywidget.AnyWidget):
     slider moves without delay. `atoms` (float32) and `selected` (int32) are bytes, or what the browser sends in
     their place, a memoryview. `tools` and `layers` are those the page offers. `group_names` are the names of the
     groups, where they have any. `vacancies` (float32: y, x, score of each) are drawn as empty sites. Atoms that are
-    `true` were not found but put there: they are told by their names alone and have no score or error.
+    `true` were not found but put there: they are told by their names alone and have no score or error. `bonds` are
+    float32 (y, x, y, x, probability of each); `rings` and `outlines` are closed lines over the image, of which
+    `outline` is the one clicked last, by its id, and `marked` those not dimmed.
     """
 
     _esm = ASSETS / "canvas.js"
@@ -45,6 +62,15 @@ class ImageCanvas(anywidget.AnyWidget):
     group_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     vacancies = traitlets.Any(b"").tag(sync=True)
     true = traitlets.Bool(False).tag(sync=True)
+    bonds = traitlets.Any(b"").tag(sync=True)
+    rings = traitlets.List(traitlets.Dict()).tag(sync=True)
+    outlines = traitlets.List(traitlets.Dict()).tag(sync=True)
+    outline = traitlets.Int(-1).tag(sync=True)
+    marked = traitlets.List(traitlets.Int()).tag(sync=True)
+    show_bonds = traitlets.Bool(True).tag(sync=True)
+    show_certainty = traitlets.Bool(False).tag(sync=True)
+    show_rings = traitlets.Bool(True).tag(sync=True)
+    show_outlines = traitlets.Bool(True).tag(sync=True)
     tools = traitlets.List(traitlets.Unicode(), list(TOOLS)).tag(sync=True)
     layers = traitlets.List(traitlets.Unicode(), list(LAYERS)).tag(sync=True)
     show_atoms = traitlets.Bool(True).tag(sync=True)
@@ -63,8 +89,9 @@ class ImageCanvas(anywidget.AnyWidget):
         self.on_msg(self._on_message)
 
     def show_image(self, pyramid: Pyramid | None, *, name: str = "") -> None:
-        """Show an image (or nothing); atoms, overlay, selection and points go."""
+        """Show an image (or nothing); atoms, structure, overlay, selection and points go."""
         self.clear_atoms()
+        self.clear_structure()
         self.set_probability(None)
         self.points = []
         self._set("image", pyramid)
@@ -84,6 +111,23 @@ class ImageCanvas(anywidget.AnyWidget):
     def set_vacancies(self, df) -> None:
         """The empty sites to draw, from the columns y, x and score of a table."""
         self.vacancies = np.ascontiguousarray(df[["y", "x", "score"]].to_numpy(np.float32)).tobytes()
+
+    def set_bonds(self, ends_yx: np.ndarray, probability: np.ndarray) -> None:
+        """The bonds to draw: ends (E, 2, 2) in px, probability (E,)."""
+        self.bonds = np.column_stack([np.reshape(ends_yx, (-1, 4)), probability]).astype(np.float32).tobytes()
+
+    def set_rings(self, lines_yx: Sequence[np.ndarray], sizes: Sequence[int], colours: Sequence[str]) -> None:
+        """The rings to fill: corners (K, 2) in px, number of atoms and colour of each."""
+        parts = zip(lines_yx, sizes, colours, strict=True)
+        self.rings = [{"points": _bytes(line), "size": int(n), "colour": colour} for line, n, colour in parts]
+
+    def set_outlines(self, outlines: Sequence[Outline]) -> None:
+        """The outlines to draw."""
+        self.outlines = [{**outline._asdict(), "points": _bytes(outline.points)} for outline in outlines]
+
+    def clear_structure(self) -> None:
+        """Draw no bonds, rings and outlines."""
+        self.bonds, self.rings, self.outlines, self.outline, self.marked = b"", [], [], -1, []
 
     def clear_atoms(self) -> None:
         """Draw no atoms and no empty sites."""
@@ -121,3 +165,7 @@ class ImageCanvas(anywidget.AnyWidget):
             tile = self._pyramids[layer].tile(content["level"], content["row"], content["column"])
             reply = {"kind": "tile", "key": key, "height": tile.shape[0], "width": tile.shape[1]}
             self.send(reply, buffers=[tile.tobytes()])
+
+
+def _bytes(points_yx: np.ndarray) -> bytes:
+    return np.ascontiguousarray(points_yx, np.float32).tobytes()

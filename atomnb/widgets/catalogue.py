@@ -55,6 +55,15 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         "dashboard",
+        "defects",
+        "Defects",
+        "Bonds, rings and every deviation from the perfect crystal, named by chemistry; what was never seen before "
+        "gets a name, too.",
+        "defects.png",
+        "3 min",
+    ),
+    Page(
+        "dashboard",
         "simulate",
         "Simulate",
         "Choose a structure, its defects and a microscope; see the image, its classes and its diffraction; build a "

@@ -79,9 +79,9 @@ class FindAtoms(widgets.VBox):
 
     def _open_query(self, query: str) -> None:
         """Offer the models there are, and open the file that the page's address names, if any."""
-        self.run.list_models()
+        self.run.picker.list_models()
         asked = parse_qs(query.lstrip("?"))
-        if asked.get("model", [""])[0] in self.run.cards:
+        if asked.get("model", [""])[0] in self.run.picker.cards:
             self.state.model = asked["model"][0]
         wanted = asked.get("file", [])
         if wanted and self.state.opened is None:

@@ -35,6 +35,13 @@ class Request(NamedTuple):
 
 def code_of(request: Request, *, threshold: float) -> str:
     """Python that gives the same atoms."""
+    lines = [*analysis_lines(request), 'score = analysis.atoms.df["score"]', f"sure = score >= {threshold:.2f}"]
+    lines += ["atoms = analysis.atoms.select(sure)", "", 'atoms.save("atoms.csv")']
+    return "\n".join(lines)
+
+
+def analysis_lines(request: Request, *, rules: str | None = None) -> list[str]:
+    """Python that opens the image and analyses it, with `rules` where there are any."""
     lines = ["import atomnb", "", *_opening(request.source)]
     if request.frame is not None:
         lines.append(f"image = atomnb.as_micrograph(image.frame({request.frame}))")
@@ -47,24 +54,24 @@ def code_of(request: Request, *, threshold: float) -> str:
         options.append(f"contrast={request.contrast!r}")
     if not request.refine:
         options.append("refine=False")
+    if rules is not None:
+        options.append(f"rules={rules!r}")
     call = f"analysis = atomnb.analyze(image, {', '.join(options)})"
     if len(call) > WIDTH:
         call = "analysis = atomnb.analyze(\n    image,\n" + "".join(f"    {o},\n" for o in options) + ")"
-    lines += [call, 'score = analysis.atoms.df["score"]', f"sure = score >= {threshold:.2f}"]
-    lines += ["atoms = analysis.atoms.select(sure)", "", 'atoms.save("atoms.csv")']
-    return "\n".join(lines)
+    return [*lines, call]
 
 
-def notebook_of(code: str, *, title: str) -> bytes:
-    """The code as a Jupyter notebook that also draws the result."""
+def notebook_of(code: str, *, title: str, page: str = "Find atoms", table: str = "atoms.df") -> bytes:
+    """The code as a Jupyter notebook that also shows the table it makes and draws the result."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
     picture = "from atomnb.viz.overlay import show_atoms\n\nshow_atoms(analysis);"
     cells = [
-        new_markdown_cell(f"# {title}\n\nMade by *Find atoms*; it gives the same atoms as the page."),
+        new_markdown_cell(f"# {title}\n\nMade by *{page}*; it gives the same as the page."),
         new_code_cell(code),
-        new_code_cell("atoms.df.head()"),
+        new_code_cell(f"{table}.head()"),
         new_code_cell(picture),
     ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -1,4 +1,4 @@
-"""The panel *Scale* of Find atoms: the file's pixel size beside the lattice in the image, and calibration by hand."""
+"""The panel *Scale* of an image: the file's pixel size beside the lattice found, and calibration by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 import ipywidgets as widgets
 
 from atomnb.locate.messages import NO_SCALE
-from atomnb.widgets.find_atoms_state import FindAtomsState
+from atomnb.widgets.image_state import ImageState
 from atomnb.widgets.report import guarded
 
 WAYS = ("Pixel size", "Spacing", "Two points")
@@ -16,7 +16,7 @@ WAYS = ("Pixel size", "Spacing", "Two points")
 class ScalePanel(widgets.VBox):
     """Shows and sets the scale of `state`."""
 
-    def __init__(self, state: FindAtomsState) -> None:
+    def __init__(self, state: ImageState) -> None:
         self.state = state
         setting = guarded(state.show_report, "setting the scale")
         self.facts = widgets.HTML()

@@ -1,4 +1,4 @@
-"""The panel *Image* of Find atoms: choose a sample, a file of the data folder, or upload one."""
+"""The panel *Image*: choose a sample, a file of the data folder, or upload one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ipywidgets as widgets
 
 import atomnb
 from atomnb.io.formats import EXTENSIONS
-from atomnb.widgets.find_atoms_state import FindAtomsState
 from atomnb.widgets.folder_list import FolderList
+from atomnb.widgets.image_state import ImageState
 from atomnb.widgets.parts import ChoiceList, Upload
 from atomnb.widgets.report import guarded, report_of
 
@@ -25,7 +25,7 @@ SHOWN_METADATA = {
 class SourcePanel(widgets.VBox):
     """Chooses what `state` opens."""
 
-    def __init__(self, state: FindAtomsState) -> None:
+    def __init__(self, state: ImageState) -> None:
         self.state = state
         opening = guarded(state.show_report, "opening the image")
         self.samples = ChoiceList(label="Sample images", empty="No samples.", on_choose=opening(state.open_sample))

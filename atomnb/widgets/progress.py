@@ -17,10 +17,12 @@ class ProgressBar(widgets.VBox):
     jobs : Jobs
     titles : tuple of str
         The jobs that belong to this bar.
+    titled : bool
+        Say which of them it is.
     """
 
-    def __init__(self, jobs: Jobs, *, titles: tuple[str, ...]) -> None:
-        self.jobs, self.titles = jobs, titles
+    def __init__(self, jobs: Jobs, *, titles: tuple[str, ...], titled: bool = False) -> None:
+        self.jobs, self.titles, self.titled = jobs, titles, titled
         self.bar = widgets.FloatProgress(min=0, max=1)
         self.note = widgets.HTML()
         self.cancel = widgets.Button(description="Cancel")
@@ -38,7 +40,8 @@ class ProgressBar(widgets.VBox):
         self.layout.display = None if jobs.busy and jobs.title in self.titles else "none"
         self.bar.value = jobs.fraction
         left = "" if jobs.seconds_left is None else f" · {time_text(jobs.seconds_left)} left"
-        self.note.value = f"{escape(jobs.message or 'starting')}{left}"
+        title = f"{escape(jobs.title)}: " if self.titled else ""
+        self.note.value = f"{title}{escape(jobs.message or 'starting')}{left}"
 
 
 def time_text(seconds: float) -> str:

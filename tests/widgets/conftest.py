@@ -1,13 +1,18 @@
 """A state of Find atoms without a browser: jobs run at once, files lie in a temporary folder."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+import atomnb
+from atomnb.data.atoms import concat_atoms
 from atomnb.widgets.find_atoms_state import FindAtomsState
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
 
 SPACING = 12.0
+PIXEL = 0.2  # Å, of the sheet with defects
 
 
 @pytest.fixture
@@ -35,3 +40,42 @@ def folder(tmp_path, square_lattice) -> DataFolder:
 @pytest.fixture
 def state(folder) -> FindAtomsState:
     return FindAtomsState(folder=folder, jobs=Jobs(threaded=False))
+
+
+@pytest.fixture
+def defects_state(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("ATOMNB_NAMES", str(tmp_path / "names.json"))
+    monkeypatch.setenv("ATOMNB_RULES", str(tmp_path / "rules"))
+    from atomnb.widgets.defects_state import DefectsState
+
+    return DefectsState(folder=folder, jobs=Jobs(threaded=False))
+
+
+@pytest.fixture
+def sheet(monkeypatch):
+    """Analyses give the true atoms of graphene with two Si trimers, two three-fold Si, and a Stone–Wales defect."""
+    pytest.importorskip("ase")
+    from atomnb.simulate.structures import create_structure
+
+    calls = []
+    made = create_structure(
+        "graphene", size_angstrom=(80, 80), seed=4, options={"trimers": 2, "three_fold": 2, "stone_wales": 1}
+    ).columns()
+
+    def analyze_request(image, request, progress):
+        calls.append(request)
+        progress(0.5, "finding atoms")
+        tables = []
+        for t in range(1 if request.frame is not None else image.n_frames):
+            table = atomnb.AtomTable.from_positions(made.positions_yx / PIXEL, pixel_size=PIXEL)
+            df = table.df.assign(species=made.content.astype(object), frame=t, y_err=0.1, x_err=0.1)
+            df.loc[df.index[df["species"] == "Si"][0], "score"] = 0.7
+            tables.append(atomnb.AtomTable(df, PIXEL))
+        noise = np.random.default_rng(1).normal(size=(len(tables), 410, 410)).astype(np.float32)
+        data = noise if len(tables) > 1 else noise[0]
+        seen = atomnb.Micrograph(data, pixel_size=PIXEL, name="sheet")
+        scale = SimpleNamespace(spacing_px=1.42 / PIXEL)
+        return atomnb.Analysis(seen, concat_atoms(tables), None, ("background", "C", "Si"), scale)
+
+    monkeypatch.setattr("atomnb.widgets.defects_state.analyze_request", analyze_request)
+    return calls

@@ -5,6 +5,9 @@ const RULER = "#ffe066";
 const VACANCY = "#ff5fa2";
 const CACHE_TILES = 120;
 const FIELDS = 7; // y, x, y_err, x_err, score, group, flags
+const BOND_FIELDS = 5; // y, x of one end, y, x of the other, probability
+const BOND = "#8fe3d9";
+const REJECTED = "#9aa5b1";
 
 const ICONS = {
   pan: '<path d="M12 3v18M3 12h18M12 3 9.5 5.5M12 3l2.5 2.5M12 21l-2.5-2.5M12 21l2.5-2.5M3 12l2.5-2.5M3 12l2.5 2.5M21 12l-2.5-2.5M21 12l-2.5 2.5"/>',
@@ -61,6 +64,7 @@ class Viewer {
     this.listen();
     this.takeView();
     this.takeAtoms();
+    this.takeStructure();
   }
 
   // ---------- page elements ----------
@@ -92,6 +96,10 @@ class Viewer {
     this.layerButtons = {};
     for (const [trait, label, title] of [
       ["show_atoms", "Atoms", "Show or hide the atoms"],
+      ["show_bonds", "Bonds", "Show or hide the bonds"],
+      ["show_certainty", "Certainty", "Colour the bonds by their probability"],
+      ["show_rings", "Rings", "Show the rings that are not the crystal's, by size"],
+      ["show_outlines", "Defects", "Show the outlines and names of the defects"],
       ["show_probability", "Probability", "Show what the network sees: the probability of an atom"],
       ["show_errors", "Errors", "Show the position errors as ellipses, magnified"],
     ]) {
@@ -174,8 +182,9 @@ class Viewer {
     const on = (traits, act) => traits.forEach((name) => this.model.on(`change:${name}`, act));
     on(["view"], () => this.takeView());
     on(["atoms", "species", "vacancies"], () => this.takeAtoms());
+    on(["bonds", "rings", "outlines"], () => this.takeStructure());
     on(["overlay", "threshold", "selected", "current", "points", "spacing", "pixel_size", "show_atoms",
-      "show_probability", "show_errors", "tool", "hint", "layers", "tools", "group_names", "true"], () => this.refresh());
+      "show_probability", "show_errors", "show_bonds", "show_certainty", "show_rings", "show_outlines", "marked", "outline", "tool", "hint", "layers", "tools", "group_names", "true"], () => this.refresh());
     this.model.on("msg:custom", (message, buffers) => {
       if (message.kind === "tile") this.takeTile(message, buffers[0]);
       if (message.kind === "picture") this.savePicture(message.name);
@@ -229,6 +238,14 @@ class Viewer {
     this.refresh();
   }
 
+  takeStructure() {
+    this.bonds = new Float32Array(bytesOf(this.model.get("bonds")));
+    const lines = (name) => this.model.get(name).map((line) => ({ ...line, points: new Float32Array(bytesOf(line.points)) }));
+    this.rings = lines("rings");
+    this.outlines = lines("outlines");
+    this.refresh();
+  }
+
   cell(y, x) { return Math.floor(y / 16) * 65536 + Math.floor(x / 16); }
 
   shown(i) { return this.data[i * FIELDS + 4] >= this.model.get("threshold"); }
@@ -241,14 +258,16 @@ class Viewer {
       button.hidden = !this.model.get("tools").includes(name);
     }
     for (const button of this.viewButtons) button.disabled = !this.view?.version;
-    const why = { show_atoms: this.count > 0, show_probability: Boolean(this.model.get("overlay").version), show_errors: this.medianError > 0 };
+    const why = { show_atoms: this.count > 0, show_bonds: this.bonds?.length > 0, show_certainty: this.bonds?.length > 0,
+      show_rings: this.rings?.length > 0, show_outlines: this.outlines?.length > 0, show_probability: Boolean(this.model.get("overlay").version), show_errors: this.medianError > 0 };
     for (const [trait, button] of Object.entries(this.layerButtons)) {
       button.hidden = !this.model.get("layers").includes(trait);
       button.setAttribute("aria-pressed", String(this.model.get(trait) && why[trait]));
       button.disabled = !why[trait];
-      button.title = why[trait] ? button.dataset.title ?? (button.dataset.title = button.title) : "Find the atoms first";
+      button.dataset.title ??= button.title;
+      const missing = this.model.get("layers").includes("show_bonds") ? "Find the defects first" : "Find the atoms first";
+      button.title = why[trait] ? button.dataset.title : why.show_bonds ? "There are none" : missing;
     }
-    this.canvas.style.cursor = this.model.get("tool") === "pan" ? "grab" : "crosshair";
     this.selection = new Set(new Int32Array(bytesOf(this.model.get("selected"))));
     this.say();
     this.redraw();
@@ -438,11 +457,14 @@ class Viewer {
     this.drawLayer("image", this.view);
     const overlay = this.model.get("overlay");
     if (this.model.get("show_probability") && overlay.version) this.drawLayer("probability", overlay);
+    if (this.model.get("show_rings")) this.drawRings();
+    if (this.model.get("show_bonds")) this.drawBonds();
     if (this.model.get("show_errors")) this.drawErrors();
     if (this.model.get("show_atoms")) {
       this.drawAtoms();
       this.drawVacancies();
     }
+    if (this.model.get("show_outlines")) this.drawOutlines();
     this.drawCurrent();
     this.drawTool();
     this.drawScaleBar();
@@ -501,6 +523,99 @@ class Viewer {
       }
     }
     c.globalAlpha = 1;
+  }
+
+  // ---------- structure ----------
+  trace(points) {
+    const path = new Path2D();
+    for (let k = 0; k < points.length; k += 2) path.lineTo(...this.screenAt(points[k], points[k + 1]));
+    path.closePath();
+    return path;
+  }
+
+  drawRings() {
+    const c = this.context;
+    c.globalAlpha = 0.42;
+    for (const ring of this.rings) {
+      c.fillStyle = ring.colour;
+      c.fill(this.trace(ring.points));
+    }
+    c.globalAlpha = 1;
+  }
+
+  drawBonds() {
+    const c = this.context;
+    const certain = this.model.get("show_certainty");
+    // Bonds of one shade are one path: thousands are drawn at once.
+    const paths = new Map();
+    for (let k = 0; k < this.bonds.length; k += BOND_FIELDS) {
+      const [ax, ay] = this.screenAt(this.bonds[k], this.bonds[k + 1]);
+      const [bx, by] = this.screenAt(this.bonds[k + 2], this.bonds[k + 3]);
+      if (Math.max(ax, bx) < 0 || Math.max(ay, by) < 0 || Math.min(ax, bx) > this.width || Math.min(ay, by) > this.height) continue;
+      const shade = certain ? Math.round(10 * this.bonds[k + 4]) : -1;
+      if (!paths.has(shade)) paths.set(shade, new Path2D());
+      paths.get(shade).moveTo(ax, ay);
+      paths.get(shade).lineTo(bx, by);
+    }
+    c.lineWidth = Math.min(3, Math.max(1, 0.16 * this.radius() + 0.6));
+    for (const [shade, path] of paths) {
+      c.strokeStyle = shade < 0 ? BOND : this.certainty(shade / 10);
+      c.globalAlpha = shade < 0 ? 0.8 : 1;
+      c.stroke(path);
+    }
+    c.globalAlpha = 1;
+  }
+
+  certainty(probability) { return `hsl(${Math.round(8 + 160 * probability)} 85% ${Math.round(56 + 8 * probability)}%)`; }
+
+  drawOutlines() {
+    const c = this.context;
+    const marked = new Set(this.model.get("marked"));
+    const current = this.model.get("outline");
+    const labels = [];
+    for (const line of this.outlines) {
+      const dim = marked.size && !marked.has(line.id);
+      c.globalAlpha = dim ? 0.35 : 1;
+      c.strokeStyle = line.id === current ? "#fff" : line.rejected ? REJECTED : line.colour;
+      c.lineWidth = line.id === current ? 3 : 2;
+      c.setLineDash(line.rejected ? [5, 4] : []);
+      c.stroke(this.trace(line.points));
+      if (!dim || line.id === current) labels.push(line);
+    }
+    c.globalAlpha = 1;
+    c.setLineDash([]);
+    this.labelOutlines(labels, current);
+  }
+
+  // The name of the current defect first, then the others where there is room.
+  labelOutlines(lines, current) {
+    const c = this.context;
+    c.font = "600 13px system-ui, sans-serif";
+    const taken = [];
+    for (const line of [...lines].sort((a, b) => (b.id === current) - (a.id === current))) {
+      const tops = Array.from({ length: line.points.length / 2 }, (_, k) => this.screenAt(line.points[2 * k], line.points[2 * k + 1]))
+        .filter(([x, y]) => x > 4 && y > 22 && x < this.width - 4 && y < this.height + 10);
+      if (!tops.length) continue;
+      const [x, y] = tops.reduce((a, b) => (b[1] < a[1] ? b : a));
+      const width = c.measureText(line.label).width;
+      const left = Math.min(Math.max(x - width / 2, 6), this.width - width - 6);
+      const box = [left - 4, y - 20, left + width + 4, y - 3];
+      if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;
+      taken.push(box);
+      this.label(line.label, left, y - 7, line.id === current ? "#fff" : line.rejected ? REJECTED : line.colour);
+    }
+    this.root.dataset.labels = String(taken.length);
+  }
+
+  outlineAt(sx, sy) {
+    if (!this.model.get("show_outlines")) return null;
+    const c = this.context;
+    c.save();
+    c.setTransform(1, 0, 0, 1, 0, 0);
+    // Of defects inside one another the smallest is meant.
+    const inside = this.outlines.filter((line) => c.isPointInPath(this.trace(line.points), sx, sy));
+    c.restore();
+    return inside.sort((a, b) => a.points.length - b.points.length)[0] ?? null;
   }
 
   emptySites() {
@@ -650,6 +765,17 @@ class Viewer {
     }
     const empty = this.model.get("show_atoms") ? this.emptySites().length : 0;
     if (empty) lines.push(`<i class="an-swatch-v" style="border-color:${VACANCY}"></i>vacancy · ${empty}`);
+    if (this.model.get("show_rings")) {
+      const sizes = new Map();
+      for (const ring of this.rings) sizes.set(ring.size, [ring.colour, (sizes.get(ring.size)?.[1] ?? 0) + 1]);
+      for (const [size, [colour, count]] of [...sizes].sort((a, b) => a[0] - b[0])) {
+        lines.push(`<i class="an-swatch-r" style="background:${colour};border-color:${colour}"></i>${size}-ring · ${count}`);
+      }
+    }
+    if (this.model.get("show_bonds") && this.model.get("show_certainty") && this.bonds.length) {
+      const stops = [0, 0.25, 0.5, 0.75, 1].map((p) => this.certainty(p)).join(", ");
+      lines.push(`<i class="an-swatch-b" style="background:linear-gradient(90deg, ${stops})"></i>bond, 0 to 1`);
+    }
     if (this.model.get("show_probability") && this.model.get("overlay").version) lines.push('<i class="an-swatch-p"></i>probability of an atom');
     if (this.model.get("show_errors") && this.medianError > 0) lines.push(`<i class="an-swatch-e"></i>1σ errors, drawn ${this.errorFactor()}× larger`);
     const html = lines.map((line) => `<div>${line}</div>`).join("");
@@ -724,6 +850,7 @@ class Viewer {
       return;
     }
     this.model.set("current", this.atomNear(event.offsetX, event.offsetY));
+    if (this.outlines.length) this.model.set("outline", this.outlineAt(event.offsetX, event.offsetY)?.id ?? -1);
     if (this.selection.size && this.model.get("current") < 0) this.model.set("selected", new DataView(new ArrayBuffer(0)));
     this.model.save_changes();
   }
@@ -755,6 +882,7 @@ class Viewer {
     else if (event.key === "0") this.fit();
     else if (event.key === "Escape") {
       this.model.set("current", -1);
+      this.model.set("outline", -1);
       this.model.set("points", []);
       this.set("selected", new DataView(new ArrayBuffer(0)));
     } else return;
@@ -779,7 +907,10 @@ class Viewer {
       this.where.textContent = `${this.view.height} × ${this.view.width} px${size ? ` · ${digits(size, 5)} Å/px` : " · no scale"}`;
     }
     const atom = hovered >= 0 ? hovered : this.model.get("current");
-    this.what.textContent = atom >= 0 && atom < this.count ? this.describe(atom) : "";
+    const defect = this.pointer && !this.drag && this.outlines?.length ? this.outlineAt(...this.pointer) : null;
+    this.canvas.style.cursor = this.model.get("tool") !== "pan" ? "crosshair" : defect ? "pointer" : "grab";
+    const words = [defect?.note, atom >= 0 && atom < this.count ? this.describe(atom) : ""];
+    this.what.textContent = words.filter(Boolean).join(" · ");
   }
 
   describe(i) {

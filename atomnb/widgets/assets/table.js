@@ -13,7 +13,7 @@ function render({ model, el }) {
     return node;
   };
   const show = () => {
-    const { columns, rows, ids, remarks, first, total, size, sort, descending } = model.get("page");
+    const { columns, rows, ids, remarks, first, total, size, sort, descending, none } = model.get("page");
     head.replaceChildren();
     body.replaceChildren();
     pager.replaceChildren();
@@ -50,7 +50,7 @@ function render({ model, el }) {
     const last = Math.max(0, Math.floor((total - 1) / size) * size);
     pager.append(
       step("«", "First page", 0, first <= 0), step("‹", "Previous page", first - size, first <= 0),
-      cell("span", total ? `${first + 1}–${Math.min(first + size, total)} of ${total}` : "no atoms"),
+      cell("span", total ? `${first + 1}–${Math.min(first + size, total)} of ${total}` : none ?? "no atoms"),
       step("›", "Next page", first + size, first >= last), step("»", "Last page", last, first >= last),
     );
   };
