@@ -1,4 +1,4 @@
-# make run    install atomnb into .venv and open its home page (needs only Python 3.11 or newer)
+# make run    install atomnb and all that its pages need into .venv, and open its home page (needs only Python 3.11 or newer)
 # make test   install what the tests need, a Chromium included, and run them
 # make lint   style of code and notebooks
 # make clean  remove the virtual environment and caches
@@ -47,7 +47,7 @@ $(BIN)/python:
 
 $(VENV)/.run-installed: $(PROJECT) | $(BIN)/python
 	@echo "Installing atomnb into $(VENV); the first time takes a few minutes ..."
-	@$(PIP) -e .
+	@$(PIP) -e '.[simulate]'
 	@touch $@
 
 $(VENV)/.test-installed: $(PROJECT) | $(BIN)/python

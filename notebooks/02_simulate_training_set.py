@@ -100,8 +100,8 @@ plt.show()
 # ## 3. The instant image
 #
 # For a thin sheet and a dark-field detector, the image is simple: each atom scatters by itself, with a strength that
-# grows about as Z<sup>1.7</sup>, and the probe blurs the result. That takes a fraction of a second. The image has no noise:
-# it is the share of the beam that would reach the detector.
+# grows about as Z<sup>1.7</sup>, and the probe blurs the result. That takes a fraction of a second. The image has no
+# noise: it is the share of the beam that would reach the detector.
 
 # %%
 image = convolution_image(structure, optics=optics, pixel_size=0.1)

@@ -112,11 +112,12 @@ def test_make_run_installs_once(root, tmp_path):
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name, log in (("python", "installed"), ("atomnb", "opened")):
-        (programs / name).write_text(f"#!/bin/sh\necho {log} >> log\n")
+        (programs / name).write_text(f'#!/bin/sh\necho {log} >> log\necho "$@" >> asked\n')
         (programs / name).chmod(0o755)
     for _ in range(2):
         assert run_make(tmp_path, "run").returncode == 0
     assert (tmp_path / "log").read_text().split() == ["installed", "opened", "opened"]
+    assert "-e .[simulate]" in (tmp_path / "asked").read_text(), "the page Simulate and the notebooks need ASE"
     (tmp_path / "pyproject.toml").touch()
     assert run_make(tmp_path, "run").returncode == 0
     assert (tmp_path / "log").read_text().split()[3:] == ["installed", "opened"]
