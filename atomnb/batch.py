@@ -65,6 +65,7 @@ def analyze_files(
     model: str = "universal",
     pixel_size: float | None = None,
     threshold: float = 0.5,
+    contrast: str = "auto",
     rules: str | None = None,
     overwrite: bool = False,
     progress: Callable[[float, str], None] | None = None,
@@ -87,6 +88,8 @@ def analyze_files(
         Å; replaces the scale of every file.
     threshold : float
         Probability above which a peak counts as an atom.
+    contrast : {'auto', 'bright', 'dark'}
+        Whether atoms are bright (HAADF, ADF) or dark (BF, ABF).
     rules : str, optional
         Name or file of the rules by which bonds are drawn and defects named.
     overwrite : bool
@@ -117,7 +120,13 @@ def analyze_files(
         row = _analyze_one(
             file,
             out_dir / name,
-            options={"model": model, "pixel_size": pixel_size, "threshold": threshold, "rules": rules},
+            options={
+                "model": model,
+                "pixel_size": pixel_size,
+                "threshold": threshold,
+                "contrast": contrast,
+                "rules": rules,
+            },
             overwrite=overwrite,
             progress=_share(progress, i, len(files), file.name),
         )
@@ -308,6 +317,7 @@ def _analyze(file: Path, options: dict, progress):
         image,
         model=options["model"],
         threshold=options["threshold"],
+        contrast=options["contrast"],
         rules=options["rules"],
         progress=progress,
     )

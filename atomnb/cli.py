@@ -9,7 +9,7 @@ import warnings
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -170,6 +170,10 @@ def analyze(
     threshold: Annotated[
         float, typer.Option(help="Probability above which a peak is an atom.", min=0.0, max=1.0)
     ] = 0.5,
+    contrast: Annotated[
+        Literal["auto", "bright", "dark"],
+        typer.Option(help="Atoms bright (HAADF, ADF) or dark (BF, ABF); by default found out."),
+    ] = "auto",
     rules: Annotated[
         str | None,
         typer.Option(help="Draw bonds and name defects by these rules; `atomnb rules` lists them.", metavar="NAME"),
@@ -194,6 +198,7 @@ def analyze(
         model=model,
         pixel_size=pixel_size,
         threshold=threshold,
+        contrast=contrast,
         rules=rules,
         overwrite=overwrite,
         progress=status.show,

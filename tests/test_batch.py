@@ -56,7 +56,8 @@ def analyzed(monkeypatch):
             warnings.warn("the scale has no unit", CalibrationWarning, stacklevel=2)
         return Micrograph(np.eye(16, dtype=np.float32), pixel_size=pixel_size, name=path.stem)
 
-    def analyze(image, *, model, threshold, rules=None, progress=None):
+    def analyze(image, *, model, threshold, contrast, rules=None, progress=None):
+        assert contrast == "auto"
         calls.append((image.name, model, threshold, image.pixel_size, rules))
         if progress:
             progress(0.5, "segmenting")

@@ -73,8 +73,8 @@ def batch(monkeypatch):
 
     rows, calls = [], []
 
-    def analyze_files(paths, out_dir, *, model, pixel_size, threshold, rules, overwrite, progress, on_row):
-        calls.append((list(paths), out_dir, model, pixel_size, threshold, rules, overwrite))
+    def analyze_files(paths, out_dir, *, model, pixel_size, threshold, contrast, rules, overwrite, progress, on_row):
+        calls.append((list(paths), out_dir, model, pixel_size, threshold, contrast, rules, overwrite))
         for row in rows:
             progress(0.5, "working")
             on_row(row)
@@ -160,9 +160,9 @@ def test_analyze_hands_everything_on(run, batch, tmp_path):
     rows.append(BatchRow("a", "/d/a.tif", "done", atoms=12, pixel_size=0.2, seconds=1.0, messages=("5 % off",)))
     status, out, err = run(
         *("analyze", "a.tif", "d/*.tif", "-o", tmp_path, "--model", "m", "--pixel-size", 0.2),
-        *("--threshold", 0.7, "--rules", "graphene", "--overwrite"),
+        *("--threshold", 0.7, "--rules", "graphene", "--overwrite", "--contrast", "dark"),
     )
-    assert calls == [(["a.tif", "d/*.tif"], tmp_path, "m", 0.2, 0.7, "graphene", True)]
+    assert calls == [(["a.tif", "d/*.tif"], tmp_path, "m", 0.2, 0.7, "dark", "graphene", True)]
     assert (status, err) == (0, "")
     assert "a.tif: 12 atoms, 0.2 Å/px" in out and "5 % off" in out and "summary.csv" in out
 
@@ -194,7 +194,7 @@ def test_defects_are_counted_by_name(run, batch, tmp_path):
     rows, calls = batch
     rows.append(BatchRow("a", "/d/a.tif", "done", atoms=12, seconds=1.0, defects="2 × V_S; 1 × V_S2"))
     out = run("analyze", "a.tif", "-o", tmp_path, "--rules", "mos2")[1]
-    assert "defects: 2 × V_S; 1 × V_S2" in out and calls[0][5] == "mos2"
+    assert "defects: 2 × V_S; 1 × V_S2" in out and calls[0][5:7] == ("auto", "mos2")
 
 
 def test_rules_are_listed_printed_and_checked_before_any_file(run, batch, tmp_path, monkeypatch):

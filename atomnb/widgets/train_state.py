@@ -224,13 +224,18 @@ class TrainState(traitlets.HasTraits):
         """What a model is called that the user has not named."""
         return f"my-{self.run}" if self.run else ""
 
+    @property
+    def wanted_name(self) -> str:
+        """The name the user has typed, as a file can be called."""
+        return re.sub(r"\s+", "-", self.model_name.strip())
+
     def save(self) -> None:
         """Calibrate the scores and save the model where *Find atoms* finds it."""
         from atomnb.nets.checkpoint import WEIGHTS_DIR, user_models_folder
 
-        name = self.model_name.strip() or self.default_name
+        name = self.wanted_name or self.default_name
         if not re.fullmatch(r"\w[\w.+-]{0,60}", name):
-            raise AtomnbError(f"a model cannot be called {name!r}: use letters, digits, and . _ + -, without spaces.")
+            raise AtomnbError(f"a model cannot be called {name!r}: use letters, digits, and . _ + -.")
         if (WEIGHTS_DIR / f"{name}.json").exists():
             raise AtomnbError(f"{name!r} is a model of atomnb's own: choose another name.")
         if (user_models_folder() / f"{name}.json").exists():
@@ -256,7 +261,7 @@ class TrainState(traitlets.HasTraits):
 
         if self.source == "set" and not self.set_path:
             return ""
-        return train_code(self.job, run=self.run or "my-run", name=self.model_name.strip() or "my-model")
+        return train_code(self.job, run=self.run or "my-run", name=self.wanted_name or "my-model")
 
     # ---------- errors ----------
     def show_report(self, report: ErrorReport) -> None:

@@ -138,12 +138,17 @@ def test_a_saved_model_is_found_by_name(state, tmp_path):
         state.save()
 
 
-@pytest.mark.parametrize("name", ["universal", "../evil", "a b", ".hidden"])
+@pytest.mark.parametrize("name", ["universal", "../evil", "a/b", ".hidden"])
 def test_names_that_would_hide_or_escape_are_refused(state, name):
     trained(state)
     state.model_name = name
     with pytest.raises(AtomnbError, match=r"choose another name|cannot be called"):
         state.save()
+
+
+def test_spaces_in_a_name_become_hyphens(state):
+    state.model_name = " my graphene  2 "
+    assert state.wanted_name == "my-graphene-2"
 
 
 def test_a_running_model_is_not_saved(state):
