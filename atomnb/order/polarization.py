@@ -45,7 +45,8 @@ def measure_polarization(
     charge : float, optional
         Effective charge in e that a displacement of B against A carries, for the polarisation: charge × displacement /
         cell volume. The Born charge of B alone leaves out the oxygen, which moves too: take a value that gives the
-        known polarisation at the known displacement.
+        known polarisation at the known displacement. It is positive for BaTiO₃ and negative for PbTiO₃, where lead
+        moves farther against oxygen than titanium does.
     depth_angstrom : float, optional
         Height of the cell along the beam; by default the square root of its area in the image.
 

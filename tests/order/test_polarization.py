@@ -68,10 +68,10 @@ def test_a_missing_corner_leaves_two_opposite_ones_and_a_larger_error():
 
 
 def test_polarisation_has_the_unit_and_size_of_lead_titanate():
-    """Ti 0.157 Å off centre with an effective charge of 18.9 e is 75 µC/cm² in a cell of 63.3 Å³."""
-    found = measure_polarization(table_of(*crystal(np.array([-0.157, 0.0]))), charge=18.9, depth_angstrom=63.3 / A**2)
+    """Ti 0.157 Å off centre with an effective charge of −18.9 e is 75 µC/cm², the other way, in a cell of 63.3 Å³."""
+    found = measure_polarization(table_of(*crystal(np.array([-0.157, 0.0]))), charge=-18.9, depth_angstrom=63.3 / A**2)
     whole = found[found["corners"] == 4]
-    np.testing.assert_allclose(whole["p_y"], -75.1, atol=0.2)
+    np.testing.assert_allclose(whole["p_y"], 75.1, atol=0.2)
     np.testing.assert_allclose(whole["p_x"], 0, atol=1e-9)
     assert whole["p_y_err"].median() > 0
     assert measure_polarization(table_of(*crystal(np.zeros(2))))["p_y"].isna().all()
