@@ -116,8 +116,8 @@ PAGES: tuple[Page, ...] = (
         "notebook",
         "09_strain_and_polarisation",
         "09 · Strain and polarisation",
-        "How far a crystal is stretched and turned at every atom, and which way a ferroelectric points, with errors that "
-        "are checked.",
+        "How far a crystal is stretched and turned at every atom, and which way a ferroelectric points, with errors "
+        "that are checked.",
         "notebook_09.png",
         "10 min",
     ),
