@@ -36,7 +36,7 @@ from atomnb.nets.checkpoint import load_model
 WORKING_SPACING = 7.0
 """px of the network's input to which the distance given by hand is brought."""
 
-JUDGED_MODEL = "37783b"
+JUDGED_MODEL = "5199d3"
 """First characters of the hash of the model whose overlays were looked at."""
 
 
@@ -63,22 +63,22 @@ SCANS = (
     ),
     Scan(
         "Si_7x7_028", None, "Si(111)-7×7, 50 nm, adatoms 4 to 5 px apart", 7.68,
-        verdict="Fails, without false alarms: undersampled and noisy; by eye, too, single adatoms are not certain.",
+        verdict="About three quarters of the adatoms, in a lattice that the positions themselves show; undersampled "
+        "and noisy, so that by eye, too, single adatoms are not certain, and neither is each of those listed.",
     ),
     Scan(
         "example_LineProfile2", None, "island of molecules beside a bare terrace", None, 12.6,
-        verdict="Works: every molecule of the island, its edge included, and nothing on the terrace; a few doubles in "
-        "the cut row at the lower border.",
+        verdict="Works: every molecule of the island, its edge included; one false atom on the terrace, and a few "
+        "doubles in the cut row at the lower border.",
     ),
     Scan(
         "STM_nanonis_generic_4_5", None, "atomic lattice with a superlattice of holes", None, 24.0,
-        verdict="Works on the lattice, whose holes stay empty; a handful of false atoms on the featureless lower "
-        "terrace, where the local contrast is normalised up.",
+        verdict="Works on the lattice, whose holes stay empty; one false atom on the featureless lower terrace.",
     ),
     Scan(
         "Image_166", None, "TCNE on graphene, lobes of molecules", None, 35.0,
-        verdict="As it is nothing is found: the distances tried are those of atoms. Scale given, the three bright "
-        "lobes of each cell are found one by one; its two dim molecules are missed.",
+        verdict="The three bright lobes of each cell are found one by one, also as it is, where some of its two dim "
+        "molecules are found too; scale given, these are missed.",
     ),
     Scan(
         "Image_526", None, "TCNE on graphene, filled outlines of molecules", None, 68.0,
@@ -87,8 +87,7 @@ SCANS = (
     ),
     Scan(
         "example_nc-AFM", None, "self-assembled molecules at constant height", None, 47.0,
-        verdict="As it is the maxima inside the molecules are listed, of which many are no atoms. Scale given, "
-        "every whole molecule is found once.",
+        verdict="Works, as it is and at the scale given: every whole molecule is found once.",
     ),
     Scan(
         "example_TOPO", None, "molecular network", None, 68.0,
@@ -97,7 +96,7 @@ SCANS = (
     Scan(
         "nanonis", None, "moiré honeycomb of 3 nm", None, 34.0,
         verdict="As it is nothing is found, rightly: no atom is resolved. Scale given, the nodes of the moiré are "
-        "found, and some of the bridges between them.",
+        "found.",
     ),
 )  # fmt: skip
 

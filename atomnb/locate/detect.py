@@ -21,9 +21,9 @@ from atomnb.segment import predict_probability
 CERTAIN = 0.47
 """Sharpness Σp² / Σp of a map that needs no help; 0.5 is the limit of perfect certainty."""
 
-VETO = 0.15
+VETO = 0.2
 """Summed probability that the unfiltered image must give to an atom the filtered one shows. On multislice images with
-60 electrons per column, planted vacancies have less than 0.12 and 99.5 % of the atoms more than 0.2."""
+60 electrons per column, planted vacancies have less than 0.13 and 99.9 % of the atoms more than 0.2."""
 
 ALONE = 0.8
 """Score at which the unfiltered image is believed alone, as it must be for atoms off the lattice."""

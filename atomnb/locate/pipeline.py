@@ -23,6 +23,7 @@ from atomnb.locate.contrast import is_dark
 from atomnb.locate.detect import detect_atoms, name_atoms, score_spread
 from atomnb.locate.messages import DARK, NO_ATOMS
 from atomnb.locate.peaks import Peaks
+from atomnb.locate.presence import is_present
 from atomnb.locate.refine import refine_positions
 from atomnb.locate.sublattice import group_columns
 from atomnb.locate.zoom import Zoom, find_zoom
@@ -222,7 +223,7 @@ def _analyze_frame(
     if spread is not None:
         columns["score_spread"] = spread
     columns["frame"] = np.full(len(positions), frame)
-    atoms = AtomTable(pd.DataFrame(columns), micrograph.pixel_size, micrograph.shape)
+    atoms = AtomTable(_only_present(pd.DataFrame(columns), model, zoom), micrograph.pixel_size, micrograph.shape)
     guessed_dark = [DARK] if dark and options.contrast == "auto" else []
     report = _report(atoms, micrograph, options, zoom, model.card.working, guessed_dark)
     return _Frame(atoms, _vacancies(empty, probability, micrograph, frame), probability, zoom, report)
@@ -246,6 +247,14 @@ def _refined(bright, positions, *, max_move: float | None) -> dict[str, np.ndarr
         "sigma": fit.sigma,
         "flags": fit.flags,
     }
+
+
+def _only_present(table: pd.DataFrame, model: Model, zoom: Zoom) -> pd.DataFrame:
+    """Without the sites that a model of one lattice filled and the image leaves empty; `column` says too little."""
+    if "intensity" not in table or len(model.atom_classes) < 2 or not zoom.is_lattice:
+        return table
+    present = is_present(table[["y", "x"]].to_numpy(), table["intensity"].to_numpy(), table["species"].to_numpy())
+    return table[present].reset_index(drop=True)
 
 
 def _groups(columns) -> np.ndarray:

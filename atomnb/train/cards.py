@@ -35,7 +35,15 @@ NOT_FOR = {
 }
 
 
+TRAINED_ON = {
+    "universal": "Fast simulated scenes: crystals of all 2-D symmetries, random crystals, polycrystals, random "
+    "networks and sparse atoms, with defects, strain, scan distortion and background; in the last stage surfaces under "
+    "a tunnelling tip too.",
+}
+"""Of recipes whose scenes are not of the material in their name."""
+
 SHIPPED_RUN = {
+    "universal": " (the shipped run: on a GPU, --workers 8)",
     "tmd": " (the shipped run ended at 2500 steps and was continued to 5000, so its learning rate fell twice)",
     "graphene-si": " (the shipped run was made before kinds of atoms counted more in the loss and labels followed the "
     "detector's afterglow)",
@@ -62,6 +70,13 @@ def model_card(
     chosen = recipe(name)
     scenes = chosen.curriculum[-1][1]
     counts = scenes.counts_per_column
+    ranges: dict[str, object] = {
+        "neighbour_distance_px_at_network_scale": list(scenes.spacing),
+        "electrons_per_column": [min(counts[0], scenes.low_dose[0]), counts[1]],
+    }
+    if not scenes.material:
+        ranges["faintest_column_beside_brightest"] = scenes.faintest_species
+        ranges["pixels_per_neighbour_distance_in_the_image"] = "at least 3.2"
     return ModelCard(
         name=name,
         summary=SUMMARY[name],
@@ -69,11 +84,9 @@ def model_card(
         architecture=describe_net(net),
         working=WORKING,
         calibration=calibration,
-        trained_on="Fast simulated scenes of the recipe (atomnb.train.recipes), no experimental image.",
-        ranges={
-            "neighbour_distance_px_at_network_scale": list(scenes.spacing),
-            "electrons_per_column": [min(counts[0], scenes.low_dose[0]), counts[1]],
-        },
+        trained_on=TRAINED_ON.get(name, "Fast simulated scenes of the recipe (atomnb.train.recipes).")
+        + " No experimental image.",
+        ranges=ranges,
         accuracy=accuracy or {},
         not_for=NOT_FOR[name],
         recipe=f"python -m atomnb.train {name}" + SHIPPED_RUN.get(name, ""),
