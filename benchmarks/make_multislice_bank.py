@@ -12,8 +12,8 @@ Frozen-phonon PRISM (abTEM) through `atomnb.simulate.multislice`. `benchmarks/mu
     atoms_xyz (A, 3), numbers (A,), cell (3,)   the atoms at rest, Å
     provenance                 JSON: structure, optics, settings, versions
 
-Run ``python benchmarks/make_multislice_bank.py`` for all that is missing, or name the fields wanted; needs extra
-`simulate`. It goes on where it was stopped.
+Run ``python benchmarks/make_multislice_bank.py`` for all that is missing or was made on a coarser grid than is planned
+now, or name the fields wanted; needs extra `simulate`. It goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -163,13 +163,22 @@ def read_field(name: str) -> dict[str, np.ndarray]:
         return {key: held[key] for key in held.files}
 
 
+def is_current(name: str) -> bool:
+    """Whether the field is there, and its waves were on as fine a grid as they are planned on now."""
+    from atomnb.simulate.multislice_plan import SAMPLING
+
+    if not (FOLDER / f"{name}.npz").exists():
+        return False
+    return json.loads(str(read_field(name)["provenance"])).get("sampling_angstrom", 1.0) <= SAMPLING
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[[], *FIELDS], help="fields to make; default all that are missing")
-    # the first of each material, then the second of each: a bank cut short still holds all materials
-    missing = sorted(
-        (n for n in FIELDS if not (FOLDER / f"{n}.npz").exists()), key=lambda name: int(name.rsplit("-", 1)[1])
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *FIELDS], help="fields to make; default all that are missing or coarse"
     )
+    # the first of each material, then the second of each: a bank cut short still holds all materials
+    missing = sorted((n for n in FIELDS if not is_current(n)), key=lambda name: int(name.rsplit("-", 1)[1]))
     wanted = parser.parse_args().names or missing
     for name in wanted:
         start, cpu = time.perf_counter(), time.process_time()

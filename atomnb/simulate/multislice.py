@@ -127,7 +127,9 @@ def simulate_multislice(
     else:
         scans, note = held
     tell(1.0, "done" if held is None else "found in the cache")
-    return _finished(structure, atoms, scans, optics, config, note | {"key": key, "abtem": abtem.__version__})
+    sampling = max(length / n for length, n in zip(plan.extent_xy, plan.gpts_xy, strict=True))
+    note = note | {"key": key, "abtem": abtem.__version__, "sampling_angstrom": round(sampling, 4)}
+    return _finished(structure, atoms, scans, optics, config, note)
 
 
 def simulate_many(
