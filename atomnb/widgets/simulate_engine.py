@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from atomnb.errors import RangeWarning
 from atomnb.widgets.simulate_request import IDEAL_PIXEL, Microscope, Request, SetPlan, scheme_of
 
 BUILDING = 0.05
@@ -30,7 +32,9 @@ def engine_image(microscope: Microscope, structure, *, optics=None, cache: Path 
         from atomnb.simulate.convolution import convolution_image
 
         progress(0.0, "rendering")
-        return convolution_image(structure, optics=optics, detector=microscope.detector, pixel_size=IDEAL_PIXEL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RangeWarning)  # the page says it beside the engine
+            return convolution_image(structure, optics=optics, detector=microscope.detector, pixel_size=IDEAL_PIXEL)
     from atomnb.simulate.multislice import simulate_multislice
 
     config = microscope.multislice()

@@ -60,6 +60,7 @@ class MicroscopePanel(widgets.VBox):
         self.engine.observe(lambda change: state.choose_engine(change["new"]), "value")
         state.observe(lambda _: self._show_engine(), ["engine", "detector"])
         state.observe(lambda _: self._show_estimate(), [*_DEPENDS, "estimate", "shown"])
+        state.observe(lambda _: self._show_about(), "shown")
         state.jobs.observe(lambda _: self._show_estimate(), "busy")
         self._show_engine()
         self._show_estimate()
@@ -87,9 +88,20 @@ class MicroscopePanel(widgets.VBox):
     def _show_engine(self) -> None:
         state = self.state
         self.engine.value = state.engine
-        self.about.value = f'<p class="an-muted">{ABOUT[state.engine]}</p>'
+        self._show_about()
         self.detector.offer([(name.upper(), name) for name in detectors_of(state.engine)], state.detector)
         self.multislice.layout.display = None if state.engine == "multislice" else "none"
+
+    def _show_about(self) -> None:
+        """What the engine does, and why not to trust it for the structure shown."""
+        from atomnb.simulate.convolution import convolution_doubt
+
+        state = self.state
+        text = f'<p class="an-muted">{ABOUT[state.engine]}</p>'
+        if state.engine == "fast" and state.shown is not None:
+            doubt = convolution_doubt(state.shown.structure)
+            text += "" if doubt is None else f'<p class="an-warning">{doubt[0].upper()}{escape(doubt[1:])}</p>'
+        self.about.value = text
 
     def _show_estimate(self) -> None:
         state = self.state

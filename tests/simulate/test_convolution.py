@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atomnb.errors import AtomnbError
+from atomnb.errors import AtomnbError, RangeWarning
 from atomnb.simulate.convolution import convolution_image
 from atomnb.simulate.optics import Optics, detector_angles
 from atomnb.simulate.probe_scattering import scattering_strength
@@ -52,3 +52,12 @@ def test_atoms_that_vibrate_more_look_wider(sheet):
 def test_coherent_detectors_are_refused(sheet):
     with pytest.raises(AtomnbError, match="simulate_multislice"):
         convolution_image(sheet, detector="abf")
+
+
+def test_thick_crystals_are_told_and_thin_ones_are_not():
+    thin, thick = (
+        create_structure("srtio3-001", size_angstrom=(8, 8), options={"thickness_angstrom": t}) for t in (20.0, 60.0)
+    )
+    convolution_image(thin)
+    with pytest.warns(RangeWarning, match="channelling"):
+        convolution_image(thick)

@@ -28,6 +28,15 @@ def test_the_page_shows_image_truth_and_diffraction(page):
     assert "Mo" in page.views.numbers.value
 
 
+def test_the_instant_engine_says_where_it_fails(page):
+    about = page.microscope.about
+    assert "channelling" not in about.value
+    page.state.choose_structure("srtio3-001")
+    page.state.render()
+    assert page.state.report is None, page.state.report
+    assert "channelling" in about.value and "an-warning" in about.value
+
+
 def test_every_structure_can_be_chosen(page):
     panel = page.structure
     assert panel.family.options[-1] == ("Your own file", FILE)
