@@ -52,6 +52,24 @@ def predict_probability(
             tile //= 2
 
 
+def predict_from_all_sides(
+    image: np.ndarray, model: Model, *, zoom: float = 1.0, progress: Progress | None = None
+) -> np.ndarray:
+    """The mean of the class probabilities of the image in its eight orientations: turned by quarters, and mirrored.
+
+    A network is not exactly symmetric, an atom is: what it sees only from some sides counts as doubtful. Takes eight
+    times as long as `predict_probability`, whose parameters and result it shares.
+    """
+    total: np.ndarray | None = None
+    for side in range(8):
+        turned = np.ascontiguousarray(np.rot90(image[:, ::-1] if side >= 4 else image, side))
+        part = None if progress is None else (lambda f, message, side=side: progress((side + f) / 8, message))
+        seen = np.rot90(predict_probability(turned, model, zoom=zoom, progress=part), -side, axes=(1, 2))
+        seen = seen[:, :, ::-1] if side >= 4 else seen
+        total = seen / 8 if total is None else total + seen / 8
+    return np.ascontiguousarray(total)
+
+
 def to_image_size(probability: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A map (C, h, w) at the network's scale as (C, H, W) at the image's, still summing to 1 over the classes."""
     out = np.empty((len(probability), *shape), np.float32)

@@ -88,3 +88,14 @@ def test_progress_rises_and_can_cancel(model, image):
 
     with pytest.raises(CancelledError):
         segment.predict_probability(image, model, progress=cancel)
+
+
+def test_seen_from_all_sides_an_image_and_its_turned_copy_give_the_same(model, image):
+    part = np.ascontiguousarray(image[:96, :128])
+    seen = segment.predict_from_all_sides(part, model)
+    turned = segment.predict_from_all_sides(np.ascontiguousarray(np.rot90(part)), model)
+    assert seen.shape == (2, 96, 128)
+    np.testing.assert_allclose(np.rot90(turned, -1, axes=(1, 2)), seen, atol=1e-2)
+    np.testing.assert_allclose(seen.sum(axis=0), 1, atol=1e-3)
+    once = segment.predict_probability(part, model)
+    assert np.abs(once - seen).max() > 1e-2, "the network alone is not that symmetric"

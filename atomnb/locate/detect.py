@@ -16,7 +16,7 @@ from atomnb.nets.checkpoint import VACANCY, Model
 from atomnb.nets.mean_net import MeanNet
 from atomnb.resample import output_shape, resample
 from atomnb.scale import measure_spacing
-from atomnb.segment import predict_probability
+from atomnb.segment import predict_from_all_sides, predict_probability
 
 CERTAIN = 0.47
 """Sharpness Σp² / Σp of a map that needs no help; 0.5 is the limit of perfect certainty."""
@@ -52,14 +52,17 @@ def detect_atoms(
     zoom: Zoom,
     *,
     threshold: float = 0.5,
+    all_sides: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Detection:
     """Probability map and atoms of `image` (H, W; atoms bright).
 
     Where the map of a lattice is uncertain, the Wiener-filtered image is looked at too. It shows every site of the
-    lattice, the empty ones as well, so an atom is only listed when the unfiltered image has a trace of it.
+    lattice, the empty ones as well, so an atom is only listed when the unfiltered image has a trace of it. With
+    `all_sides` the map is the mean over the eight orientations of the image.
     """
-    probability = predict_probability(image, model, zoom=zoom.zoom, progress=progress)
+    predict = predict_from_all_sides if all_sides else predict_probability
+    probability = predict(image, model, zoom=zoom.zoom, progress=progress)
     calibration = model.card.calibration["lattice" if zoom.is_lattice else "single"]
     seen = probability[model.atom_classes].sum(axis=0)
     peaks = find_peaks(seen, threshold=threshold, calibration=calibration)
