@@ -123,8 +123,8 @@ def analyze(
     known_spacing : Å; nearest-neighbour distance of the material, checked against the pixel size
     rules : chemistry by which bonds are drawn and defects named: one of `atomnb.list_rules()`, the path of a YAML file,
         or a RuleSet
-    all_sides : let the network see the image in its eight orientations and take the mean: surer in noise and beside heavy
-        atoms, eight times the network's work. By default with rules, where a doubtful atom changes the name of a defect
+    all_sides : let the network see the image in its eight orientations and take the mean: surer in noise and beside
+        heavy atoms, eight times the network's work. By default with rules: a doubtful atom changes a defect's name
     progress : called with (fraction done, message); raise `CancelledError` in it to stop
 
     Returns
