@@ -106,6 +106,13 @@ _SAMPLES = (
         **_SIMULATED,
     ),
     Sample(
+        name="graphene-defects",
+        title="Graphene with defects",
+        summary="A Stone–Wales rotation, a 5-8-5 divacancy, single silicon atoms and a trimer, relaxed and simulated; "
+        "every atom is known.",
+        **_SIMULATED,
+    ),
+    Sample(
         name="mos2",
         title="MoS2 with sulfur vacancies",
         summary="A monolayer with light and heavy columns and missing sulfur, simulated; every atom is known.",

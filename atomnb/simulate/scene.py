@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ from atomnb.errors import AtomnbError
 from atomnb.simulate import lattice, noise, render
 
 BACKGROUND_CLASS = 0
+
+DEFECTS = Path(__file__).with_name("graphene_defects.tsv")
+"""Columns of a relaxed sheet with six defects: y, x (Å) and species."""
 
 
 class Scene(NamedTuple):
@@ -130,6 +134,14 @@ def _graphene(rng: np.random.Generator) -> Scene:
     )
 
 
+def _graphene_defects(rng: np.random.Generator) -> Scene:
+    """Graphene, 5 nm, with six defects; positions by `create_structure`, relaxed, kept in a file as that needs ASE."""
+    table = np.loadtxt(DEFECTS, dtype=str, delimiter="\t", skiprows=1)
+    points, species = table[:, :2].astype(float), table[:, 2].astype(object)
+    intensity = np.where(species == "Si", (14 / 6) ** 1.7, 1.0)
+    return render_scene(points, intensity, species, shape=(400, 400), pixel_size=0.125, counts_per_column=1200, rng=rng)
+
+
 def _mos2(rng: np.random.Generator) -> Scene:
     """MoS2 monolayer, 6 nm: columns of Mo and of two S, some of a single S (vacancies) or none."""
     sites = lattice.lay_out(lattice.MOTIFS["honeycomb-2"], 36.0, spacing=1.84, angle=0.15)
@@ -157,7 +169,12 @@ def _perovskite(rng: np.random.Generator) -> Scene:
     )
 
 
-SAMPLE_SCENES = {"graphene-si": _graphene, "mos2": _mos2, "perovskite": _perovskite}
+SAMPLE_SCENES = {
+    "graphene-si": _graphene,
+    "graphene-defects": _graphene_defects,
+    "mos2": _mos2,
+    "perovskite": _perovskite,
+}
 """The simulated samples: name → function of a random generator."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 
 import ipywidgets as widgets
 import numpy as np
 
+from atomnb.viz.outlines import short_label
 from atomnb.widgets.defects_state import ACCEPTED, REJECTED, DefectsState
 from atomnb.widgets.report import guarded
 from atomnb.widgets.structure_plot import StructurePlot, colours_of
@@ -65,7 +67,7 @@ class DetailPanel(widgets.VBox):
     def _show_graph(self, row) -> None:
         graph = self.state.graph
         part = graph.to_networkx().subgraph(row.core).copy()
-        self.plot.show(part, colours_of(graph.species), set(row.atoms), "px")
+        self.plot.show(part, colours_of(graph.species), set(row.atoms))
 
     def _geometry(self, index: int) -> str:
         bonds, angles = self.state.geometry(index)
@@ -87,7 +89,7 @@ class DetailPanel(widgets.VBox):
 
 def _facts(row, size: float | None) -> str:
     unit, scale = ("Å", size) if size else ("px", 1.0)
-    rings = "-".join(map(str, row.rings)) or "–"
+    rings = ", ".join(f"{count} × {size}" for size, count in sorted(Counter(row.rings).items())) or "–"
     facts = [
         ("Formula", escape(row.formula)),
         ("Kind", escape(row.kind) + (", distorted" if row.distorted else "")),
@@ -101,7 +103,8 @@ def _facts(row, size: float | None) -> str:
     if not row.complete:
         facts.append(("Border", "part of it may lie outside the image"))
     body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts)
-    return f'<b class="an-name">{escape(row.name)}</b><table class="an-facts">{body}</table>'
+    short = short_label(row.name, row.kind)
+    return f'<b class="an-name" title="{escape(row.name)}">{escape(short)}</b><table class="an-facts">{body}</table>'
 
 
 def _table(title: str, unit: str, table, kind: str, value: str, error: str, digits: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -116,9 +117,12 @@ def _write_notebook(state: DefectsState, path: Path) -> None:
 
 
 def _records(state: DefectsState, defects) -> list:
-    from atomnb.graph.from_analysis import records_from
+    from atomnb.graph.cutout import records_from
 
-    return records_from(state.analysis(), defects=defects)
+    analysis = state.analysis(defects)
+    records = records_from(analysis, scale="rules" if analysis.pixel_size is None else "image")
+    verdicts = zip(records, defects["status"], strict=True)
+    return [replace(record, metadata={**record.metadata, "status": status}) for record, status in verdicts]
 
 
 _WRITERS = {

@@ -71,9 +71,9 @@ def _ignored(_error: Exception) -> None:
 
 
 def _records(state: DefectsState, members) -> list:
-    from atomnb.graph.from_analysis import records_from
+    from atomnb.graph.cutout import records_from
 
-    records = records_from(state.analysis(), defects=members, margin=1.2 * AROUND)
+    records = records_from(state.analysis(members), margin_angstrom=1.2 * AROUND)
     return [record for record in records if record.formula == records[0].formula]
 
 

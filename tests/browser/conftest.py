@@ -37,6 +37,8 @@ REAL_FILES = {
     "mos2": "stem/temul_pypi/example_Se_implanted_MoS2.dm3",
     "graphene": "stem/graphene/G-GrainBoundary-4nm.hdf5",
     "silicon": "stem/atomsegnet/Si110_5nmX25us_03_none_none.png",
+    "trimer": "stem/graphene_si_library/Si3C6_15.hdf5",
+    "unseen": "stem/graphene_si_library/Si2C5_58.hdf5",
 }
 
 
@@ -46,7 +48,8 @@ class Served:
     def __init__(self, data: Path, *, token: str | None = None) -> None:
         options = f"open_browser=False, data_dir={str(data)!r}, token={token!r}"
         code = f"from atomnb.widgets.server import serve; serve({options})"
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+        own = {"ATOMNB_NAMES": str(data / "own" / "names.json"), "ATOMNB_RULES": str(data / "own" / "rules")}
+        environment = {**os.environ, **own, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
         self.data = data
         self.started = time.monotonic()
         self.process = subprocess.Popen(

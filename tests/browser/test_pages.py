@@ -45,7 +45,7 @@ def export(page, ending: str) -> bytes:
 
 def test_the_home_page_leads_to_the_pages(page, served):
     page.goto(served.url)
-    for name in ("find_atoms", "simulate", "train", "01_find_atoms"):
+    for name in ("find_atoms", "defects", "simulate", "train", "01_find_atoms"):
         assert page.locator(f"[data-page='{name}']").is_visible()
     assert page.inner_text("#data-folder") == str(served.data)
     page.evaluate("for (const image of document.images) image.loading = 'eager'")

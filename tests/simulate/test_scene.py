@@ -61,3 +61,18 @@ def test_unequal_lengths_are_refused(rng):
 def test_unknown_sample_lists_the_known_ones():
     with pytest.raises(AtomnbError, match="graphene-si"):
         sample_scene("diamond")
+
+
+def test_the_sample_with_defects_has_those_it_tells_of():
+    from atomnb import find_defects
+
+    scene = sample_scene("graphene-defects")
+    found = find_defects(scene.positions_yx, species=scene.species, rules="graphene", pixel_size=scene.pixel_size)
+    assert sorted(found["name"]) == [
+        "Si trimer",
+        "Stone–Wales 55-77",
+        "divacancy 5-8-5",
+        "four-fold Si",
+        "three-fold Si",
+        "three-fold Si",
+    ]
