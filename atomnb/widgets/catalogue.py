@@ -106,6 +106,14 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         "notebook",
+        "04_cam_or_fcn",
+        "04 · Why an FCN and not CAM",
+        "A network that is only told what an image holds, asked where it saw it; and one that was taught every pixel.",
+        "notebook_04.png",
+        "15 min",
+    ),
+    Page(
+        "notebook",
         "05_one_model_many_lattices",
         "05 · One model for many lattices",
         "What a network trained on one crystal sees in another, and what a network trained on all of them gives up.",
