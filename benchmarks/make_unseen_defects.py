@@ -35,7 +35,6 @@ FIELDS = {
     "wse2-1": Field("wse2", 102, _TMD, size=(44.0, 44.0)),
     "graphene-3": Field("graphene", 103, _GRAPHENE, **_SHEET),
     "mos2-2": Field("mos2", 103, _TMD, size=(44.0, 44.0)),
-    "wse2-2": Field("wse2", 104, _TMD, size=(44.0, 44.0)),
 }
 """Field by field what is simulated; the dichalcogenides get a V_MX3 and a V_MX6 besides."""
 

@@ -31,6 +31,7 @@ class Group:
     around : rings that hold a dopant, of whatever size
     missing : atoms that would fill the rings as the crystal does, beyond those that are there
     exact : the count is that of the crystal inside the same rim; else it is estimated from the area, and not whole
+    unbound : atoms of the crystal's kind that are bonded to no ring: adatoms, or noise taken for atoms
     empty_yx : (K, 2) Å, places at which a bond of a dangling atom points to no atom
     """
 
@@ -42,6 +43,7 @@ class Group:
     around: np.ndarray
     missing: float
     exact: bool
+    unbound: int
     empty_yx: np.ndarray
 
     @property
@@ -165,8 +167,13 @@ def _group(graph: StructureGraph, atoms, rings, dopant: np.ndarray, rings_of: _R
     edge = np.unique(np.concatenate([loose, *(graph.rings.of(r) for r in rings)]).astype(int))
     lacking = edge[(graph.coordination[edge] < graph.host.coordination) & ~graph.open[edge]]
     dangling = lacking[~dopant[lacking]]
-    missing, exact = _missing(graph, np.union1d(rings, around))
-    return Group(dopants, bonded, dangling, lacking, rings, around, missing, exact, _empty_sites(graph, lacking))
+    concerned = np.union1d(rings, around)
+    inside = _hanging_inside(graph, concerned)
+    missing, exact = _missing(graph, concerned, inside)
+    unbound = inside + int((graph.coordination[loose] == 0).sum())
+    return Group(
+        dopants, bonded, dangling, lacking, rings, around, missing, exact, unbound, _empty_sites(graph, lacking)
+    )
 
 
 def _host_neighbours(graph: StructureGraph, dopants: np.ndarray, dopant: np.ndarray) -> np.ndarray:
@@ -175,14 +182,15 @@ def _host_neighbours(graph: StructureGraph, dopants: np.ndarray, dopant: np.ndar
     return near[~dopant[near]]
 
 
-def _missing(graph: StructureGraph, rings: np.ndarray) -> tuple[float, bool]:
+def _missing(graph: StructureGraph, rings: np.ndarray, inside: int) -> tuple[float, bool]:
     """How many atoms more the perfect crystal would have inside the rim of the rings, and whether the count is exact.
 
-    A ring of n atoms holds (n - 2) / 2 of them, the sum of its angles over 2π; atoms that hang inside a ring count too.
+    A ring of n atoms holds (n - 2) / 2 of them, the sum of its angles over 2π; the `inside` atoms that hang in one count
+    too.
     """
     if not len(rings):
         return 0.0, True
-    held = float(((graph.rings.sizes[rings] - 2) / 2).sum() + _hanging_inside(graph, rings))
+    held = float(((graph.rings.sizes[rings] - 2) / 2).sum() + inside)
     due = atoms_inside_rim(graph, rings)
     if due is not None:
         return due - held, True

@@ -8,6 +8,9 @@ from scipy.special import ndtr
 from atomnb.graph.anomalies import Group
 from atomnb.graph.structure import StructureGraph
 
+ADATOM = 0.5
+"""Chance that an atom without a bond to the crystal is one: in noise most of them are not."""
+
 AREA_SPREAD = 0.09
 """Standard deviation of the area of a ring about what its atoms should fill, in atoms per atom of the ring; strain and
 relaxation of a lattice, on top of which come the errors of the positions."""
@@ -18,7 +21,8 @@ def confidence_of(group: Group, graph: StructureGraph, table) -> float:
 
     The parts are taken as independent, so the product is a careful, low figure for large defects.
     """
-    return float(_species(group, graph) * _existence(group, table) * _bonds(group, graph) * _missing(group, graph))
+    parts = _species(group, graph), _existence(group, table), _bonds(group, graph), _missing(group, graph)
+    return float(np.prod(parts) * ADATOM**group.unbound)
 
 
 def _species(group: Group, graph: StructureGraph) -> float:

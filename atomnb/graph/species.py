@@ -20,7 +20,7 @@ from atomnb.graph.rules import RuleSet, Species, load_rules
 EXPONENT = 1.7
 """Brightness in an annular dark-field image goes with this power of the atomic number (1.6 to 1.8 by detector)."""
 
-RARE = 0.01
+RARE = 0.03
 """Share expected beforehand of each content other than the usual one of a site."""
 
 LEAST_SPREAD = 0.05
