@@ -185,8 +185,8 @@ def _host_neighbours(graph: StructureGraph, dopants: np.ndarray, dopant: np.ndar
 def _missing(graph: StructureGraph, rings: np.ndarray, inside: int) -> tuple[float, bool]:
     """How many atoms more the perfect crystal would have inside the rim of the rings, and whether the count is exact.
 
-    A ring of n atoms holds (n - 2) / 2 of them, the sum of its angles over 2π; the `inside` atoms that hang in one count
-    too.
+    A ring of n atoms holds (n - 2) / 2 of them, the sum of its angles over 2π; the `inside` atoms that hang in one
+    count too.
     """
     if not len(rings):
         return 0.0, True
