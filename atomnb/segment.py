@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -70,6 +70,19 @@ def predict_from_all_sides(
     return np.ascontiguousarray(total)
 
 
+def predict_together(images: Sequence[np.ndarray], model: Model, *, zooms: Sequence[float]) -> list[np.ndarray]:
+    """`predict_probability` of several images that each fit a tile, in one pass if they are of one size when zoomed."""
+    if not images:
+        return []
+    pixels = [resample(image, output_shape(image.shape, zoom)) for image, zoom in zip(images, zooms, strict=True)]
+    inputs = [_network_input(p, model) for p in pixels]
+    if len({i.shape for i in inputs}) == 1:
+        maps = _classified(torch.cat(inputs), model)
+    else:
+        maps = [_classified(i, model)[0] for i in inputs]
+    return [m[:, : p.shape[0], : p.shape[1]] for m, p in zip(maps, pixels, strict=True)]
+
+
 def to_image_size(probability: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A map (C, h, w) at the network's scale as (C, H, W) at the image's, still summing to 1 over the classes."""
     out = np.empty((len(probability), *shape), np.float32)
@@ -90,7 +103,7 @@ def _predict_tiled(image, shape, model: Model, tile: int, progress) -> np.ndarra
         if progress:
             progress(0.0, "finding atoms")
         pixels = resample(image, shape)
-        return np.ascontiguousarray(_run_network(pixels, local_statistics(_as_batch(pixels)), model))
+        return _run_network(pixels, None, model)
     statistics = _statistics(image, shape)
     out = np.empty((len(model.classes), *shape), np.float32)
     for done, (inner, outer) in enumerate(windows):
@@ -142,14 +155,24 @@ def _as_batch(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels))[None, None]
 
 
-@torch.inference_mode()
 def _run_network(pixels: np.ndarray, statistics, model: Model) -> np.ndarray:
-    parameter = next(model.net.parameters())
-    h, w = pixels.shape
-    score = normalize(_as_batch(pixels), statistics)
+    height, width = pixels.shape
+    return _classified(_network_input(pixels, model, statistics), model)[0, :, :height, :width]
+
+
+@torch.inference_mode()
+def _network_input(pixels: np.ndarray, model: Model, statistics=None) -> torch.Tensor:
+    """Standard scores (1, 1, H, W) of an image at the network's scale, its sides brought to what the network takes."""
     stride = model.net.stride
-    score = F.pad(score, (0, -w % stride, 0, -h % stride), mode="replicate")
+    padding = (0, -pixels.shape[1] % stride, 0, -pixels.shape[0] % stride)
+    return F.pad(normalize(_as_batch(pixels), statistics), padding, mode="replicate")
+
+
+@torch.inference_mode()
+def _classified(score: torch.Tensor, model: Model) -> np.ndarray:
+    """Class probabilities (B, C, H, W) of standard scores (B, 1, H, W)."""
+    parameter = next(model.net.parameters())
     score = score.to(parameter.device, parameter.dtype, memory_format=torch.channels_last)
     with torch.autocast(parameter.device.type, dtype=torch.bfloat16, enabled=has_fast_bf16(parameter.device)):
         logits = model.net(score)
-    return torch.softmax(logits[0, :, :h, :w].float(), dim=0).cpu().numpy()
+    return torch.softmax(logits.float(), dim=1).contiguous().cpu().numpy()

@@ -31,7 +31,7 @@ WINDOW_SIGMAS = 3.5
 
 _MAX_NEIGHBOURS = 14
 _STILL = 0.05
-"""A step below this share of the standard error is the last."""
+"""Steps below this share of the standard error are not taken."""
 
 
 class Evaluated(NamedTuple):
@@ -160,14 +160,18 @@ class Fit:
         """
         for index in self.chunks():
             window = self.window(index)
-            part, rows = window, index
+            part, rows, before = window, index, np.zeros(len(index))
             for _ in range(steps):
                 self._advance(part, rows)
-                alive = self.step[rows] > _STILL
+                step = self.step[rows]
+                # the next step, if the steps go on to shrink as they did
+                to_come = step * np.minimum(step / np.maximum(before, 1e-9), 1)
+                alive = (to_come > _STILL) | (step > 1)
                 if not alive.any():
                     break
                 if not alive.all():
                     part, rows = part.take(alive), rows[alive]
+                before = step[alive]
             if then:
                 then(window, index)
 

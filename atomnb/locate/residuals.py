@@ -97,7 +97,7 @@ class Excess:
         inverse = np.nan_to_num(invert(self._fit.fisher[index].astype(float))).astype(np.float32)
         spread = (inverse @ jac.reshape(*inverse.shape[:2], -1)).reshape(jac.shape)
         # what all columns share is their shape, not noise
-        height = height[:, None, None]
+        height = height[:, None, None].astype(np.float32)
         shape = (residual / height).mean(0) if len(index) > 8 else 0
         white = (residual - shape * height) * root
         self._lags += [_lagged(white, white), -_lagged(spread, jac), _lagged(inside, inside)]

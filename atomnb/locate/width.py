@@ -33,4 +33,9 @@ def first_peak(scales, response) -> float:
     """The smallest scale at which the response peaks: a broader ground beneath the atoms peaks later."""
     inner = response[1:-1]
     peaks = np.flatnonzero((inner >= response[:-2]) & (inner > response[2:]) & (inner > 0.3 * response.max())) + 1
-    return float(scales[peaks[0] if len(peaks) else response.argmax()])
+    if not len(peaks):
+        return float(scales[response.argmax()])
+    before, top, after = response[peaks[0] - 1 : peaks[0] + 2]
+    # the top of the parabola through the three, on the geometric scale
+    beyond = 0.5 * (before - after) / (before - 2 * top + after)
+    return float(scales[peaks[0]] * (scales[1] / scales[0]) ** beyond)

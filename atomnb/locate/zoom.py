@@ -13,7 +13,7 @@ from atomnb.locate.peaks import find_peaks, sharpness
 from atomnb.locate.prominence import single_atom_width
 from atomnb.nets.checkpoint import Model
 from atomnb.scale import PLAUSIBLE_SPACING, dominant_period, measure_spacing, neighbour_distances
-from atomnb.segment import predict_probability
+from atomnb.segment import predict_together
 
 TRIAL_SIDE = 128
 """Side, in px of the network's input, of the part of the image that is tried."""
@@ -120,18 +120,14 @@ def _best_trial(
     image, model: Model, zooms: list[float], centre, period, *, calibrated: bool, tell: Callable[[float], None]
 ) -> Trial | None:
     """The best of the zooms, and of those that suit its atoms better; None without a lattice."""
-
-    def tried(zooms: list[float], low: float, high: float) -> Iterator[Trial]:
-        for number, zoom in enumerate(zooms):
-            tell(low + (high - low) * number / len(zooms))
-            yield _try(image, model, zoom, centre)
-
-    trials = list(tried(zooms, 0.0, 0.6))
+    tell(0.0)
+    trials = _try(image, model, zooms, centre)
     best = _choose([t for t in trials if _sensible(t, period)])
     if best is None or not _is_lattice(best, calibrated=calibrated):
         return None
-    targets = [z for z in _targets(best, model.card.working) if abs(np.log(z / best.zoom)) > 0.1]
-    return _choose([best, *(t for t in tried(targets, 0.6, 1.0) if _sensible(t, period))])
+    tell(0.6)
+    targets = [z for z in _targets(best, model.card.working) if all(abs(np.log(z / tried)) > 0.1 for tried in zooms)]
+    return _choose([best, *(t for t in _try(image, model, targets, centre) if _sensible(t, period))])
 
 
 def _scale_messages(period: float | None, pixel_size: float | None) -> list[str]:
@@ -162,24 +158,31 @@ def _targets(best: Trial, working: Mapping[str, Any]) -> list[float]:
     return [min(MAX_ZOOM, s / best.spacing_px) for s in working["spacing_px"]]
 
 
-def _try(image: np.ndarray, model: Model, zoom: float, centre: tuple[int, int]) -> Trial:
+def _try(image: np.ndarray, model: Model, zooms: list[float], centre: tuple[int, int]) -> list[Trial]:
+    """What the model sees around `centre` at each of the zooms."""
+    parts = [_part(image, zoom, centre) for zoom in zooms]
+    maps = predict_together(parts, model, zooms=zooms)
+    calibration = model.card.calibration["lattice"]
+    return [_judged(m[1:].sum(axis=0), z, p, calibration) for m, z, p in zip(maps, zooms, parts, strict=True)]
+
+
+def _part(image: np.ndarray, zoom: float, centre: tuple[int, int]) -> np.ndarray:
     side = [min(n, int(TRIAL_SIDE / zoom)) for n in image.shape]
     start = [min(max(0, c - s // 2), n - s) for n, s, c in zip(image.shape, side, centre, strict=True)]
-    part = image[start[0] : start[0] + side[0], start[1] : start[1] + side[1]]
+    return image[start[0] : start[0] + side[0], start[1] : start[1] + side[1]]
+
+
+def _judged(probability: np.ndarray, zoom: float, part: np.ndarray, calibration: tuple[float, float]) -> Trial:
     if float(part.max()) == float(part.min()):
         return Trial(zoom, 0.0, 0.0, np.nan, np.nan)
-    probability = predict_probability(part, model, zoom=zoom)[1:].sum(axis=0)
-    positions = (
-        find_peaks(probability, threshold=0.5, calibration=model.card.calibration["lattice"]).positions_yx / zoom
-    )
+    positions = find_peaks(probability, threshold=0.5, calibration=calibration).positions_yx / zoom
     certainty = sharpness(probability)
     if len(positions) < 8:
         return Trial(zoom, certainty, len(positions) / part.size, np.nan, np.nan)
     distance = neighbour_distances(positions)
     typical = float(np.median(distance))
     spread = float(1.48 * np.median(np.abs(distance - typical)) / typical)
-    spacing = measure_spacing(positions)
-    return Trial(zoom, certainty, len(positions) / part.size, spacing, spread)
+    return Trial(zoom, certainty, len(positions) / part.size, measure_spacing(positions), spread)
 
 
 def _sensible(trial: Trial, period: float | None) -> bool:
