@@ -132,6 +132,8 @@ def concat_atoms(tables: Iterable[AtomTable]) -> AtomTable:
         raise CalibrationError(
             f"the tables have different pixel sizes (Å): {sorted(map(str, sizes))}; convert them first."
         )
+    if len(tables) == 1:
+        return tables[0]
     filled = [t.df for t in tables if len(t)] or [tables[0].df]
     return replace(tables[0], df=pd.concat(filled, ignore_index=True))
 

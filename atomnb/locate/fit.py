@@ -29,9 +29,29 @@ CHUNK = 512
 WINDOW_SIGMAS = 3.5
 """Radius of the fitting window: 98 % of the information on the position lies inside."""
 
-_MAX_NEIGHBOURS = 14
+NEIGHBOURS = 14
+"""Columns that are looked at around each."""
+
 _STILL = 0.05
 """Steps below this share of the standard error are not taken."""
+
+
+def nearest_others(positions_yx) -> tuple[np.ndarray, np.ndarray]:
+    """Distance (N,) of each atom to the nearest other, px, infinite for a single one; and the numbers (N, K) of the
+    nearest others, at most `NEIGHBOURS`, nearest first."""
+    n = len(positions_yx)
+    k = min(NEIGHBOURS + 1, n)
+    if k < 2:
+        return np.full(n, np.inf), np.zeros((n, 0), np.int32)
+    tree = cKDTree(positions_yx)
+    spacing, nearest = np.empty(n), np.empty((n, k - 1), np.int32)
+    for rows in np.array_split(np.arange(n), -(-n // 65536)):
+        distance, near = tree.query(positions_yx[rows], k=k)
+        others = near != rows[:, None]
+        others[others.all(1), -1] = False  # more than k atoms in one place
+        spacing[rows] = distance[others].reshape(-1, k - 1)[:, 0]
+        nearest[rows] = near[others].reshape(-1, k - 1)
+    return spacing, nearest
 
 
 class Evaluated(NamedTuple):
@@ -47,10 +67,10 @@ class Evaluated(NamedTuple):
 class Fit:
     """The state of a refinement: an image in electrons (nearly) and five parameters for each atom.
 
-    `theta` (N + 1, 5) holds y, x, amplitude, σ, background; its last row is a stand-in for "no neighbour" with
-    amplitude zero. `line` is (slope, intercept) of the variance in the units of `work`, which are `scale` times
-    smaller than those of `pixels` and begin at `zero`. `width` is the common width, about which that of each column
-    may scatter by `scatter` (of its logarithm).
+    `nearest` (N, K) are the numbers of the other atoms around each, nearest first. `theta` (N + 1, 5) holds y, x,
+    amplitude, σ, background; its last row is a stand-in for "no neighbour" with amplitude zero. `line` is (slope,
+    intercept) of the variance in the units of `work`, which are `scale` times smaller than those of `pixels` and begin
+    at `zero`. `width` is the common width, about which that of each column may scatter by `scatter` (of its logarithm).
     """
 
     pixels: np.ndarray
@@ -59,6 +79,7 @@ class Fit:
     scale: float
     line: tuple[float, float]
     start: np.ndarray
+    nearest: np.ndarray
     theta: np.ndarray
     spacing: np.ndarray
     width: float
@@ -74,7 +95,7 @@ class Fit:
     tail_height: float = 0.0
 
     @classmethod
-    def begin(cls, pixels, start, noise: NoiseModel, sign: float, width: float, spacing) -> Fit:
+    def begin(cls, pixels, start, noise: NoiseModel, sign: float, width: float, nearest, spacing) -> Fit:
         """The state before the first step: every column at its starting position, of common width, not yet scaled."""
         n = len(start)
         unit = abs(noise.gain) if noise.gain else np.sqrt(noise.read_variance)
@@ -90,8 +111,9 @@ class Fit:
         band = max(1.0, np.sqrt(CHUNK) * float(np.median(spacing)))
         order = np.lexsort((start[:, 1], np.floor(start[:, 0] / band)))
         fit = cls(
-            pixels, work, noise.offset, scale, line, start, theta, spacing, float(width), saturation_level(pixels),
-            order, np.zeros((n, 5, 5), np.float32), np.zeros((n, 5), np.float32), np.full(n, np.inf),
+            pixels, work, noise.offset, scale, line, start, nearest, theta, spacing, float(width),
+            saturation_level(pixels), order, np.zeros((n, 5, 5), np.float32), np.zeros((n, 5), np.float32),
+            np.full(n, np.inf),
         )  # fmt: skip
         # on a textured ground a widening column would take in ever more of the texture
         fit.width_range = (0.75 * fit.width, 1.3 * fit.width)
@@ -120,21 +142,15 @@ class Fit:
 
     def find_neighbours(self) -> None:
         """Indices (N, K) of the columns that reach into each window; `len(self)` stands for none."""
-        n = len(self)
+        n, yx = len(self), self.theta[:-1, :2]
         reach = float((self.radius + 3.3 * self.width).max())
-        k = min(_MAX_NEIGHBOURS + 1, n)
-        if k < 2:
-            self.neighbours = np.full((n, 1), n)
-            return
-        yx = self.theta[:-1, :2]
-        tree = cKDTree(yx)
-        found = np.empty((n, k), np.int32)
+        found = np.full((n, max(1, self.nearest.shape[1])), n, np.int32)
         for index in self.chunks():
-            near = tree.query(yx[index], k=k, distance_upper_bound=reach)[1]
-            near[near == index[:, None]] = n
-            # the atom itself, usually first, sorts to the end with the empty places
-            rank = np.argsort(near == n, axis=1, kind="stable")
-            found[index] = np.take_along_axis(near, rank, 1)
+            near = self.nearest[index]
+            apart = yx[near] - yx[index, None]
+            near = np.where((apart * apart).sum(2) < reach**2, near, n)
+            # the places of columns out of reach go to the end
+            found[index, : near.shape[1]] = np.sort(near, axis=1)
         used = int((found < n).any(0).sum())
         self.neighbours = found[:, : max(used, 1)]
 

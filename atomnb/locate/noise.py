@@ -12,7 +12,7 @@ SAMPLE_PIXELS = 1 << 19
 _HIGH_PASS = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
 _BINS = 40
 _TOGETHER = 1 << 15
-_BAND = 32
+_BAND = 64
 _LOST = 4
 """Rows and columns at each border that the filters have no values for."""
 

@@ -236,6 +236,8 @@ def _analyze_frame(
 
 
 def _vacancies(empty: Peaks, probability, micrograph: Micrograph, frame: int) -> AtomTable:
+    if not len(empty.score):
+        return AtomTable.empty(pixel_size=micrograph.pixel_size, shape=micrograph.shape)
     positions = to_input(empty.positions_yx, micrograph.shape, probability.shape[1:])
     columns = {"y": positions[:, 0], "x": positions[:, 1], "score": empty.score}
     columns |= {"frame": np.full(len(positions), frame), "species": np.full(len(positions), VACANCY, object)}

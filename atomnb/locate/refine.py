@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from atomnb.data.flags import Flag
 from atomnb.errors import AtomnbError
 from atomnb.locate import glow
-from atomnb.locate.fit import Fit
+from atomnb.locate.fit import Fit, nearest_others
 from atomnb.locate.gaussian import AMP, GROUND, SIGMA
 from atomnb.locate.noise import NoiseModel, estimate_noise
 from atomnb.locate.residuals import Excess, NoiseSamples
@@ -94,14 +94,14 @@ def refine_positions(
     if len(start) == 0:
         none = np.zeros(0)
         return Refined(start, start.copy(), none, none, none, np.zeros(0, np.int64), first)
-    spacing = nearest_distances(start)
+    spacing, nearest = nearest_others(start)
     typical = float(np.median(spacing[np.isfinite(spacing)])) if len(start) > 1 else min(pixels.shape) / 2.0
     spacing = np.where(np.isfinite(spacing), spacing, typical)
     scales, response = blob_response(pixels, start, typical)
     if dark is None:
         dark = bool(response[np.abs(response).argmax()] < 0)
     sign = -1.0 if dark else 1.0
-    fit = Fit.begin(pixels, start, first, sign, sigma or first_peak(scales, sign * response), spacing)
+    fit = Fit.begin(pixels, start, first, sign, sigma or first_peak(scales, sign * response), nearest, spacing)
     for _ in range(4):
         fit.sweep(4)
         if settle_width(fit, known=sigma is not None) < 0.01:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from atomnb.locate import glow
 from atomnb.locate.fit import Fit
@@ -12,7 +11,8 @@ from atomnb.locate.gaussian import GROUND as _B
 from atomnb.locate.gaussian import SIGMA as _S
 from atomnb.locate.gaussian import invert, solve
 
-_TILT_ATOMS = 15
+_LEAST_ATOMS = 30
+"""Among fewer atoms a slope of the ground is not looked for."""
 
 
 def settle_width(fit: Fit, *, known: bool = False) -> float:
@@ -74,13 +74,12 @@ def settle_tilt(fit: Fit) -> None:
     A slope of its own would cost each position much of its precision; a shared one costs little and keeps
     thickness and contamination from pulling the atoms uphill. Slopes that may be chance are drawn to zero.
     """
-    if len(fit) < 2 * _TILT_ATOMS:
+    if len(fit) < _LEAST_ATOMS:
         return
     yx, ground = fit.theta[:-1, :2], fit.theta[:-1, _B]
-    tree = cKDTree(yx)
     tilt = np.zeros((len(fit), 2), np.float32)
     for index in fit.chunks():
-        near = tree.query(yx[index], k=_TILT_ATOMS)[1]
+        near = np.column_stack([index, fit.nearest[index]])
         around = ground[near]
         around -= _middle(around)
         spread = _middle(np.abs(around))
@@ -92,7 +91,7 @@ def settle_tilt(fit: Fit) -> None:
         square += 1e-3 * np.trace(square, axis1=1, axis2=2)[:, None, None] * np.eye(2)
         slope = np.linalg.solve(square, offset.transpose(0, 2, 1) @ around[:, :, None])
         plane = (offset @ slope)[:, :, 0]
-        chance = ((around - plane) ** 2).sum(1) / (_TILT_ATOMS - 3)
+        chance = ((around - plane) ** 2).sum(1) / (near.shape[1] - 3)
         belief = np.maximum(0, 1 - 6 * chance / np.maximum((plane**2).sum(1), 1e-12))
         tilt[index] = slope[:, :, 0] * belief[:, None]
     fit.tilt = tilt if tilt.any() else None
