@@ -29,7 +29,9 @@ NOT_FOR = {
     "tmd": "Single chalcogens of WS2, most of which it misses beside the bright tungsten; MoSe2 and tellurides, whose "
     "chalcogen pairs are brighter than the metal (the names are swapped); bilayers; other polytypes than 1H; telling "
     "the metals or the chalcogens apart.",
-    "perovskite": "Other zone axes than [001]; materials whose A and B columns are equally bright.",
+    "perovskite": "Other zone axes than [001]; materials whose A and B columns are equally bright; telling B from O "
+    "in lead and bismuth titanates, where B is faint; counting vacancies below some 100 electrons per column, where "
+    "many are filled. Oxygen in HAADF is placed by the lattice rather than seen.",
     "dumbbell": "Other zone axes than [110]; dumbbells that are not resolved; GaAs at low dose, whose columns are "
     "too alike to tell the polarity.",
 }
