@@ -122,6 +122,23 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         "notebook",
+        "06_from_atoms_to_defects",
+        "06 · From atoms to named defects",
+        "A network that knows atoms and a little chemistry name defects nobody taught: bonds, rings, missing atoms.",
+        "notebook_06.png",
+        "10 min",
+    ),
+    Page(
+        "notebook",
+        "07_vacancies_in_dichalcogenides",
+        "07 · Vacancies in dichalcogenides",
+        "Place, brightness and network agree on what stands in a column; how many atoms are missing, and do they attract "
+        "each other?",
+        "notebook_07.png",
+        "10 min",
+    ),
+    Page(
+        "notebook",
         "09_strain_and_polarisation",
         "09 · Strain and polarisation",
         "How far a crystal is stretched and turned at every atom, and which way a ferroelectric points, with errors "
