@@ -132,8 +132,8 @@ PAGES: tuple[Page, ...] = (
         "notebook",
         "07_vacancies_in_dichalcogenides",
         "07 · Vacancies in dichalcogenides",
-        "Place, brightness and network agree on what stands in a column; how many atoms are missing, and do they attract "
-        "each other?",
+        "Place, brightness and network agree on what stands in a column. How many atoms are missing, and do they "
+        "attract each other?",
         "notebook_07.png",
         "10 min",
     ),
