@@ -7,6 +7,7 @@ import pandas as pd
 
 from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError
+from atomnb.graph.geometry import bond_lengths
 from atomnb.graph.structure import StructureGraph
 
 BOND_COLUMNS = ("first", "second", "bond", "length", "length_err", "probability")
@@ -40,15 +41,12 @@ def measure_bonds(graph: StructureGraph, atoms: AtomTable, members) -> pd.DataFr
     drawn = np.isin(graph.neighbors.pairs, rows).all(axis=1)
     pairs = graph.neighbors.pairs[drawn]
     yx, errors = _in_angstrom(graph, atoms)
-    vector = yx[pairs[:, 1]] - yx[pairs[:, 0]]
-    length = np.hypot(*vector.T)
-    along = vector / np.maximum(length, 1e-12)[:, None]
-    spread = np.sqrt((along**2 * (errors[pairs[:, 0]] ** 2 + errors[pairs[:, 1]] ** 2)).sum(axis=1))
+    measured = bond_lengths(yx, pairs, errors)
     kinds = ["–".join(sorted(map(str, names))) for names in graph.symbols[pairs]]
     table = pd.DataFrame(
         {
-            "first": pairs[:, 0], "second": pairs[:, 1], "bond": np.array(kinds, object), "length": length,
-            "length_err": spread, "probability": graph.neighbors.probability[drawn],
+            "first": pairs[:, 0], "second": pairs[:, 1], "bond": np.array(kinds, object), "length": measured.value,
+            "length_err": measured.error, "probability": graph.neighbors.probability[drawn],
         },
         columns=list(BOND_COLUMNS),
     )  # fmt: skip

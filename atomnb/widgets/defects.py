@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from urllib.parse import parse_qs
 
 import ipywidgets as widgets
@@ -19,6 +18,7 @@ from atomnb.widgets.find_atoms_scale import ScalePanel
 from atomnb.widgets.find_atoms_source import SourcePanel
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs, main_loop_post
+from atomnb.widgets.model_picker import warm_up
 from atomnb.widgets.parts import ErrorPanel, TitleBar
 from atomnb.widgets.report import guarded
 
@@ -37,8 +37,7 @@ def app(data_dir=None) -> widgets.Widget:
     output_notebook(resources=INLINE, hide_banner=True)
     post = main_loop_post()
     page = Defects(DefectsState(folder=DataFolder(data_dir), jobs=Jobs(post=post)), averaging=Jobs(post=post))
-    # The network's library takes seconds to load: meanwhile the page is already there.
-    threading.Thread(target=_warm_up, daemon=True).start()
+    warm_up("graphene-si")
     return page
 
 
@@ -90,15 +89,10 @@ class Defects(widgets.VBox):
 
     def _open_query(self, query: str) -> None:
         """Offer the models and rules there are, and open the file that the page's address names, if any."""
-        self.run.picker.list_models()
         self.run.list_rules()
         asked = parse_qs(query.lstrip("?"))
-        if asked.get("model", [""])[0] in self.run.picker.cards:
-            self.state.model = asked["model"][0]
-        wanted = asked.get("file", [])
-        if wanted and self.state.opened is None:
-            self.source.open_folder_of(wanted[0])
-            self.state.open_path(wanted[0])
+        self.run.picker.choose_asked(asked)
+        self.source.open_asked(asked)
 
     # ---------- showing ----------
     def _show_image(self) -> None:
@@ -159,13 +153,3 @@ class Defects(widgets.VBox):
     def _show_hint(self) -> None:
         jobs = self.state.jobs
         self.canvas.hint = f"{jobs.title} …" if jobs.busy else "Choose an image on the left to begin."
-
-
-def _warm_up() -> None:
-    import atomnb
-
-    try:
-        atomnb.load_model("graphene-si")
-    except Exception:
-        # Whatever is wrong shows, with its remedy, when the user asks for defects.
-        return

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from atomnb.errors import AtomnbError
 from atomnb.widgets.defects_state import REJECTED, DefectsState
+from atomnb.widgets.export_list import ExportList
 from atomnb.widgets.find_atoms_code import notebook_of
 from atomnb.widgets.parts import TitleBar
 from atomnb.widgets.report import guarded
@@ -45,31 +46,21 @@ class ExportPanel(widgets.VBox):
 
     def __init__(self, state: DefectsState, *, page: TitleBar) -> None:
         self.state, self.page = state, page
-        self.buttons = {name: widgets.Button(description=label, tooltip=tip) for name, label, tip in EXPORTS}
-        self.why = widgets.HTML()
-        super().__init__([*self._rows(), self.why])
-        for name, button in self.buttons.items():
-            button.on_click(guarded(state.show_report, "exporting")(lambda _, name=name: self.export(name)))
+        self.list = ExportList(EXPORTS, on_export=guarded(state.show_report, "exporting")(self.export))
+        super().__init__([self.list])
 
     def show(self) -> None:
         """Show what can be saved now."""
         none = self.state.current < 0
         for name in ONE:
-            self.buttons[name].disabled = none
-        self.why.value = '<p class="an-muted">.xyz and .cif: click a defect first.</p>' if none else ""
+            self.list.buttons[name].disabled = none
+        self.list.say(".xyz and .cif: click a defect first." if none else "")
 
     def export(self, kind: str) -> None:
         """Let the browser save `kind`, one of EXPORTS."""
         name = Path(self.state.opened.image.name or "image").stem
         what = f"defect{self.state.current}" if kind in ONE else "defects"
         self.page.save(f"{name}_{what}.{kind}", defects_file(self.state, kind), mime=MIME[kind])
-
-    def _rows(self):
-        for name, _, tip in EXPORTS:
-            row = widgets.HBox([self.buttons[name], widgets.HTML(f'<span class="an-muted">{tip}</span>')])
-            row.add_class("an-line")
-            row.add_class("an-export")
-            yield row
 
 
 def defects_file(state: DefectsState, kind: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from urllib.parse import parse_qs
 
 import ipywidgets as widgets
@@ -17,6 +16,7 @@ from atomnb.widgets.find_atoms_source import SourcePanel
 from atomnb.widgets.find_atoms_state import FindAtomsState
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs, main_loop_post
+from atomnb.widgets.model_picker import warm_up
 from atomnb.widgets.parts import ErrorPanel, TitleBar
 from atomnb.widgets.report import guarded
 
@@ -33,8 +33,7 @@ def app(data_dir=None) -> widgets.Widget:
     load_bokeh()
     state = FindAtomsState(folder=DataFolder(data_dir), jobs=Jobs(post=main_loop_post()))
     page = FindAtoms(state)
-    # The network's library takes seconds to load: meanwhile the page is already there.
-    threading.Thread(target=_warm_up, daemon=True).start()
+    warm_up("universal")
     return page
 
 
@@ -79,14 +78,9 @@ class FindAtoms(widgets.VBox):
 
     def _open_query(self, query: str) -> None:
         """Offer the models there are, and open the file that the page's address names, if any."""
-        self.run.picker.list_models()
         asked = parse_qs(query.lstrip("?"))
-        if asked.get("model", [""])[0] in self.run.picker.cards:
-            self.state.model = asked["model"][0]
-        wanted = asked.get("file", [])
-        if wanted and self.state.opened is None:
-            self.source.open_folder_of(wanted[0])
-            self.state.open_path(wanted[0])
+        self.run.picker.choose_asked(asked)
+        self.source.open_asked(asked)
 
     def _show_image(self) -> None:
         opened = self.state.opened
@@ -123,13 +117,3 @@ class FindAtoms(widgets.VBox):
     def _show_hint(self) -> None:
         jobs = self.state.jobs
         self.canvas.hint = f"{jobs.title} …" if jobs.busy else "Choose an image on the left to begin."
-
-
-def _warm_up() -> None:
-    import atomnb
-
-    try:
-        atomnb.load_model("universal")
-    except Exception:
-        # Whatever is wrong shows, with its remedy, when the user asks for atoms.
-        return

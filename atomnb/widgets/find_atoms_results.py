@@ -10,6 +10,7 @@ import numpy as np
 
 from atomnb.data.flags import Flag
 from atomnb.widgets.debounce import debounced
+from atomnb.widgets.export_list import ExportList
 from atomnb.widgets.find_atoms_code import notebook_of
 from atomnb.widgets.find_atoms_state import QUANTITIES, FindAtomsState, mean_error
 from atomnb.widgets.histogram import LinkedHistogram
@@ -77,13 +78,12 @@ class ResultPanel(widgets.VBox):
             on_sort=turning(self._sort_by), on_page=turning(self._go_to), on_row=turning(self._click_row)
         )
         self.table_note = widgets.HTML(f'<p class="an-muted">{TABLE_NOTE}</p>')
-        self.exports = {name: widgets.Button(description=label, tooltip=tip) for name, label, tip in EXPORTS}
-        self.export_why = widgets.HTML()
+        self.exports = ExportList(EXPORTS, on_export=guarded(state.show_report, "exporting")(self.export))
         self.code = CodePanel()
         self.boxes = {
             "Plot": widgets.VBox([self.quantity, self.histogram.widget, self.histogram_note]),
             "Table": widgets.VBox([self.table, self.table_note]),
-            "Export": widgets.VBox([*self._export_rows(), self.export_why]),
+            "Export": self.exports,
             "Code": widgets.VBox([self.code]),
         }
         title = widgets.HTML("<h2>Result</h2>")
@@ -104,8 +104,6 @@ class ResultPanel(widgets.VBox):
         self.view.observe(lambda _: self._show_view(), "value")
         self.clear.on_click(lambda _: state.select([]))
         self.check.on_click(lambda _: state.select(self._doubtful()))
-        for name, button in self.exports.items():
-            button.on_click(guarded(state.show_report, "exporting")(lambda _, name=name: self.export(name)))
 
     # ---------- export ----------
     def export(self, kind: str) -> None:
@@ -129,13 +127,6 @@ class ResultPanel(widgets.VBox):
             else:
                 atoms.save(path)
             return path.read_bytes()
-
-    def _export_rows(self):
-        for name, _, tip in EXPORTS:
-            row = widgets.HBox([self.exports[name], widgets.HTML(f'<span class="an-muted">{tip}</span>')])
-            row.add_class("an-line")
-            row.add_class("an-export")
-            yield row
 
     # ---------- selection ----------
     def _select_range(self, low: float, high: float) -> None:
@@ -185,10 +176,8 @@ class ResultPanel(widgets.VBox):
         self.check.layout.display = None if doubtful else "none"
         self.clear.layout.display = None if len(state.selected) else "none"
         no_scale = state.found.analysis.pixel_size is None
-        self.exports["xyz"].disabled = no_scale
-        self.export_why.value = (
-            '<p class="an-muted">.xyz is in Å: set the scale and find the atoms again.</p>' if no_scale else ""
-        )
+        self.exports.buttons["xyz"].disabled = no_scale
+        self.exports.say(".xyz is in Å: set the scale and find the atoms again." if no_scale else "")
         self.code.code = state.code()
         self._first = 0
         self._show_table()

@@ -67,10 +67,13 @@ class SourcePanel(widgets.VBox):
         self._show_kind()
         self._show_opened()
 
-    def open_folder_of(self, path: str) -> None:
-        """Show the folder that holds `path` (relative to the data folder)."""
-        self.files.show(path.rpartition("/")[0])
-        self.kind.value = "Folder"
+    def open_asked(self, asked: dict[str, list[str]]) -> None:
+        """Open the file that the query of the page's address names, if any, and show its folder."""
+        wanted = asked.get("file", [])
+        if wanted and self.state.opened is None:
+            self.files.show(wanted[0].rpartition("/")[0])
+            self.kind.value = "Folder"
+            self.state.open_path(wanted[0])
 
     def _choose_channel(self, change) -> None:
         if change["new"] is not None and not self._showing:

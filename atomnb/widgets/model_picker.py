@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from html import escape
 
@@ -40,6 +41,13 @@ class ModelPicker(widgets.VBox):
         self.left_out.value = "".join(f'<p class="an-warning">{note}</p>' for note in notes)
         self.left_out.layout.display = None if notes else "none"
 
+    def choose_asked(self, asked: dict[str, list[str]]) -> None:
+        """Offer the models there are, and choose the one that the query of the page's address names, if any."""
+        self.list_models()
+        wanted = asked.get("model", [""])[0]
+        if wanted in self.cards:
+            self.model.value = wanted
+
     def _show_card(self) -> None:
         card = self.cards.get(self.model.value)
         self.card.value = "" if card is None else _card_html(card)
@@ -63,3 +71,16 @@ def _plain(value) -> str:
     if isinstance(value, list | tuple):
         return " – ".join(_plain(v) for v in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def warm_up(model: str) -> None:
+    """Load a model in a thread: the network's library takes seconds, and meanwhile the page is already there."""
+    threading.Thread(target=_load, args=(model,), daemon=True).start()
+
+
+def _load(model: str) -> None:
+    try:
+        atomnb.load_model(model)
+    except Exception:
+        # Whatever is wrong shows, with its remedy, when the user asks for atoms.
+        return

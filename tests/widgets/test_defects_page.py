@@ -123,7 +123,7 @@ def test_every_file_can_be_saved(page, kind, tmp_path, monkeypatch):
     rejected = int(state.listed.index[-1])
     state.decide(rejected, REJECTED)
     page.results.view.value = "Export"
-    page.results.export.buttons[kind].click()
+    page.results.export.list.buttons[kind].click()
     assert page.error.report == {}, page.error.report
     ((name, content),) = saved
     assert (name.endswith(f".{kind}") and content == defects_file(state, kind)) or kind in ("png", "h5", "ipynb")
@@ -143,8 +143,8 @@ def test_every_file_can_be_saved(page, kind, tmp_path, monkeypatch):
 
 def test_a_structure_needs_a_chosen_defect(page):
     page.results.view.value = "Export"
-    assert page.results.export.buttons["xyz"].disabled and page.results.export.buttons["cif"].disabled
-    assert not page.results.export.buttons["csv"].disabled
+    assert page.results.export.list.buttons["xyz"].disabled and page.results.export.list.buttons["cif"].disabled
+    assert not page.results.export.list.buttons["csv"].disabled
     with pytest.raises(AtomnbError, match="no defect is chosen"):
         defects_file(page.state, "xyz")
 
