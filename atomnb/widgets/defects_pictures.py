@@ -13,8 +13,8 @@ from atomnb.widgets.jobs import Jobs
 MOST = 16
 """Members of a type that are averaged, the most certain."""
 
-LARGE = 60
-"""Atoms from which on a defect is shown by an example: boundaries are never twice the same."""
+LARGE = 30
+"""Atoms in its formula from which on a defect is shown by an example: boundaries are never twice the same."""
 
 SIDE = 132
 """Largest side of a picture, px."""
@@ -53,7 +53,7 @@ class TypePictures:
             if key not in self._kept:
                 records = _records(self.state, members)
                 self._kept[key] = _framed(records[0])
-                if len(records) > 1 and max(map(len, records)) < LARGE:
+                if len(records) > 1 and records[0].counted.sum() < LARGE:
                     wanted[key] = records
             shown.append(self._kept[key])
         if wanted:
@@ -73,7 +73,7 @@ def _ignored(_error: Exception) -> None:
 def _records(state: DefectsState, members) -> list:
     from atomnb.graph.cutout import records_from
 
-    records = records_from(state.analysis(members), margin_angstrom=1.2 * AROUND)
+    records = records_from(state.analysis(members), margin_angstrom=0.5 * AROUND)
     return [record for record in records if record.formula == records[0].formula]
 
 

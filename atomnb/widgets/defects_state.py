@@ -104,7 +104,10 @@ class DefectsState(ImageState):
             from atomnb.graph.defects import defects_of_graphs
             from atomnb.graph.structure import build_graph
 
-            analysis = known or analyze_request(image, request.atoms, lambda f, message: progress(0.9 * f, message))
+            # from all sides, as `analyze` does where it is given rules
+            analysis = known or analyze_request(
+                image, request.atoms, lambda f, message: progress(0.9 * f, message), all_sides=True
+            )
             frames = analysis.image.n_frames
             graphs = []
             for t in range(frames):

@@ -219,8 +219,11 @@ class ImageState(traitlets.HasTraits):
         return self.opened
 
 
-def analyze_request(image: Micrograph, request: Request, progress):
-    """The analysis that a request asks for, without its warnings: they are in `messages`, which the page shows."""
+def analyze_request(image: Micrograph, request: Request, progress, *, all_sides: bool = False):
+    """The analysis that a request asks for, without its warnings: they are in `messages`, which the page shows.
+
+    `all_sides` is that of `atomnb.analyze`.
+    """
     pixels = image if request.frame is None else atomnb.as_micrograph(image.frame(request.frame))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AtomnbWarning)
@@ -231,6 +234,7 @@ def analyze_request(image: Micrograph, request: Request, progress):
             threshold=request.floor,
             refine=request.refine,
             contrast=request.contrast,
+            all_sides=all_sides,
             progress=progress,
         )
 

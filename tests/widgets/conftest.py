@@ -12,6 +12,7 @@ from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
 
 SPACING = 12.0
+SHEET_SEED = 8
 PIXEL = 0.2  # Å, of the sheet with defects
 
 
@@ -51,18 +52,23 @@ def defects_state(folder, monkeypatch, tmp_path):
     return DefectsState(folder=folder, jobs=Jobs(threaded=False))
 
 
-@pytest.fixture
-def sheet(monkeypatch):
-    """Analyses give the true atoms of graphene with two Si trimers, two three-fold Si, and a Stone–Wales defect."""
+@pytest.fixture(scope="session")
+def sheet_columns():
+    """The columns of graphene with two Si trimers, two three-fold Si, and a Stone–Wales defect."""
     pytest.importorskip("ase")
     from atomnb.simulate.structures import create_structure
 
-    calls = []
-    made = create_structure(
-        "graphene", size_angstrom=(80, 80), seed=4, options={"trimers": 2, "three_fold": 2, "stone_wales": 1}
-    ).columns()
+    options = {"trimers": 2, "three_fold": 2, "stone_wales": 1}
+    return create_structure("graphene", size_angstrom=(60, 60), seed=SHEET_SEED, options=options).columns()
 
-    def analyze_request(image, request, progress):
+
+@pytest.fixture
+def sheet(sheet_columns, monkeypatch):
+    """Analyses give the true atoms of that sheet; returns the requests made."""
+    made = sheet_columns
+    calls = []
+
+    def analyze_request(image, request, progress, *, all_sides):
         calls.append(request)
         progress(0.5, "finding atoms")
         tables = []
@@ -71,7 +77,7 @@ def sheet(monkeypatch):
             df = table.df.assign(species=made.content.astype(object), frame=t, y_err=0.1, x_err=0.1)
             df.loc[df.index[df["species"] == "Si"][0], "score"] = 0.7
             tables.append(atomnb.AtomTable(df, PIXEL))
-        noise = np.random.default_rng(1).normal(size=(len(tables), 410, 410)).astype(np.float32)
+        noise = np.random.default_rng(1).normal(size=(len(tables), 320, 320)).astype(np.float32)
         data = noise if len(tables) > 1 else noise[0]
         seen = atomnb.Micrograph(data, pixel_size=PIXEL, name="sheet")
         scale = SimpleNamespace(spacing_px=1.42 / PIXEL)

@@ -10,6 +10,7 @@ from atomnb.errors import AtomnbError
 from atomnb.graph.library import DefectLibrary
 from atomnb.widgets.defects import Defects
 from atomnb.widgets.defects_export import EXPORTS, defects_file
+from atomnb.widgets.defects_pictures import _averaged
 from atomnb.widgets.defects_state import ACCEPTED, REJECTED
 from atomnb.widgets.defects_types import ROWS, TYPES_SHOWN
 from atomnb.widgets.jobs import Jobs
@@ -21,7 +22,10 @@ OUTLINE_FIELDS = {"id", "points", "label", "note", "colour", "rejected"}
 def page(defects_state, sheet, monkeypatch):
     for module in ("defects", "defects_results", "defects_rules"):
         monkeypatch.setattr(f"atomnb.widgets.{module}.debounced", lambda callback: lambda *_: callback())
+    averages = []
+    monkeypatch.setattr("atomnb.widgets.defects_pictures._averaged", lambda wanted, _: averages.append(wanted) or {})
     page = Defects(defects_state, averaging=Jobs(threaded=False))
+    page.averages = averages
     page.state.open_path("lattice.npy")
     page.state.find()
     assert page.error.report == {}, page.error.report
@@ -60,6 +64,15 @@ def test_types_have_pictures_and_lead_to_their_members(page):
     assert "my trimer" in {line["label"] for line in page.canvas.outlines}
     types.forget.click()
     assert types.gallery.chosen == "Si trimer" and "systematic" not in types.heading.value
+
+
+def test_types_of_several_members_are_averaged(page, monkeypatch):
+    (wanted,) = page.averages
+    assert sorted(records[0].formula for records in wanted.values()) == ["Si1C3", "Si3C6"]
+    monkeypatch.undo()
+    (trimers,) = (key for key, records in wanted.items() if records[0].formula == "Si3C6")
+    picture = _averaged({trimers: wanted[trimers]}, lambda *_: None)[trimers]
+    assert picture.shape[0] == picture.shape[1] > 30 and np.isfinite(picture).all()
 
 
 def test_a_click_on_an_outline_shows_the_defect(page):

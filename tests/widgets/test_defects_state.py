@@ -149,7 +149,7 @@ def test_a_frame_alone_is_forgotten_when_another_is_shown(state, sheet):
 
 
 def test_a_search_can_be_cancelled(state, monkeypatch):
-    def analyze_request(image, request, progress):
+    def analyze_request(image, request, progress, *, all_sides):
         state.jobs.cancel()
         progress(0.5, "finding atoms")
 
