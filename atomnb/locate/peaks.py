@@ -86,14 +86,14 @@ _IDEAL = np.exp(-0.5 * (_GRID**2).sum(axis=1) / LABEL_SIGMA**2)
 def _patches(probability, index) -> np.ndarray:
     """The map around each pixel of `index` (N, 2), zero beyond its border: (N, pixels of the patch)."""
     views = np.lib.stride_tricks.sliding_window_view(np.pad(probability, _RADIUS), (len(_SIDE), len(_SIDE)))
-    return views[index[:, 0], index[:, 1]].reshape(len(index), -1)
+    return views[index[:, 0], index[:, 1]].reshape(len(index), len(_GRID))
 
 
 def _mass(patches, index, shape) -> np.ndarray:
     """Sum over the disc relative to a whole atom; at the border, to the part of one that lies inside."""
     at = index[:, :, None] + _SIDE
     rows, columns = ((at >= 0) & (at < np.array(shape)[:, None])).transpose(1, 0, 2)
-    inside = (rows[:, :, None] & columns[:, None, :]).reshape(len(index), -1)
+    inside = (rows[:, :, None] & columns[:, None, :]).reshape(len(index), len(_GRID))
     return np.vecdot(patches, _DISC) / np.vecdot(inside, _DISC * _IDEAL)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from atomnb.locate.peaks import calibrated, find_peaks
+from atomnb.locate.peaks import calibrated, find_peaks, mass_at
 from atomnb.simulate.render import LABEL_SIGMA, render_heatmap
 
 
@@ -56,3 +56,10 @@ def test_calibration_is_monotone_and_the_identity_by_default():
     lifted = calibrated(mass, (1.2, 1.0))
     assert (np.diff(lifted) > 0).all()
     assert (lifted[mass > 0.3] > mass[mass > 0.3]).all()
+
+
+def test_no_peaks_at_all_is_an_answer_too():
+    none = np.zeros((0, 2))
+    assert mass_at(np.zeros((20, 20), np.float32), none).shape == (0,)
+    found = find_peaks(np.zeros((20, 20), np.float32))
+    assert found.positions_yx.shape == (0, 2) and found.score.shape == (0,)

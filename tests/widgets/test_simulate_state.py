@@ -189,6 +189,11 @@ def test_the_class_map_of_a_file_has_each_column_at_its_place(crystal):
     assert {str(name) for name in scene.species} <= set(scheme.classes)
 
 
+THICK = pytest.mark.filterwarnings("ignore:the specimen is:atomnb.errors.RangeWarning")
+"""The crystal of these tests is thicker than the fast images are true to; the code says so when it runs."""
+
+
+@THICK
 def test_the_code_reads_the_same_file(crystal):
     crystal.tilt_about_x, crystal.max_strain, crystal.size = 8.0, 0.02, 25.0
     crystal.render()
@@ -200,6 +205,7 @@ def test_the_code_reads_the_same_file(crystal):
     np.testing.assert_array_equal(scene.class_map, crystal.shown.scene.class_map)
 
 
+@THICK
 def test_a_set_from_a_file_is_named_after_it(crystal, tmp_path, monkeypatch):
     crystal.set_structures, crystal.set_images = 2, 1
     crystal.build_set()
