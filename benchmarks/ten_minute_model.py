@@ -32,7 +32,7 @@ from atomnb.train.patches import stream_batches
 from atomnb.train.recipes import Recipe, recipe
 
 DOSE = 300
-STEPS = 600
+STEPS = 300
 NAMES = {"dumbbell": dumbbell.NAMES, "perovskite": perovskite.NAMES}
 
 
