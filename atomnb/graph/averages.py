@@ -8,14 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
 
 from atomnb.errors import AtomnbError
 from atomnb.graph.geometry import bond_angles, bond_lengths
-from atomnb.graph.matching import Placement, best_placement, match_structures
+from atomnb.graph.matching import Placement, best_placement, match_structures, refine_match
 from atomnb.graph.record import DefectRecord
 
 _ROUNDS = 8
 _SETTLED = 1e-5
+
+_CLOSE = 1.8
+"""Å; about a bond: the neighbours of the counted atoms help to lay defects on one another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,13 +161,20 @@ def _check(records: list[DefectRecord]) -> None:
 def _matched(records, first: _Shape, mirror: bool, tolerance: float) -> tuple[_Aligned, _Shape]:
     """Which atom of each record is which of the first one's; only atoms that at least half of the records have."""
     used, placements, atoms = [], [], []
+    near = _near(first.yx, first.counted)
     for number, record in enumerate(records):
+        own = _near(record.positions_yx, record.counted)
         try:
+            # the crystal around a defect fits on itself in many ways: the defect itself must decide
             match = match_structures(
-                record.positions_yx, record.species, first.yx, first.species, mirror=mirror, tolerance=tolerance
-            )
+                record.positions_yx[own], np.array(record.species)[own], first.yx[near],
+                np.array(first.species)[near], mirror=mirror, tolerance=tolerance,
+            )  # fmt: skip
         except AtomnbError:  # nothing in common with the rest
             continue
+        match = refine_match(
+            match.placement, record.positions_yx, record.species, first.yx, first.species, tolerance=tolerance
+        )
         row = np.full(len(first.yx), -1)
         row[match.pairs[:, 1]] = match.pairs[:, 0]
         if (row[first.counted] < 0).any():
@@ -178,6 +189,11 @@ def _matched(records, first: _Shape, mirror: bool, tolerance: float) -> tuple[_A
     species = tuple(s for s, kept in zip(first.species, common, strict=True) if kept)
     shape = _Shape(first.yx[common], species, first.counted[common])
     return _Aligned(np.array(used), tuple(placements), atoms[:, common], np.empty(0)), shape
+
+
+def _near(yx: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Mask of the counted atoms and those close to one of them."""
+    return cKDTree(yx[counted]).query(yx)[0] < _CLOSE if counted.any() else np.ones(len(yx), bool)
 
 
 def _laid_on(records, aligned: _Aligned, shape: _Shape) -> _Aligned:

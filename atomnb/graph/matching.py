@@ -16,6 +16,7 @@ _ANCHORS = 3
 _ARMS = 4
 _REFINED = 12
 _STEPS = 20
+_FEW_HOMES = 40
 
 
 class Placement(NamedTuple):
@@ -114,6 +115,27 @@ def match_structures(
     return best[1]
 
 
+def refine_match(
+    placement: Placement, moving_yx, moving_species, fixed_yx, fixed_species, *, tolerance: float = 0.7
+) -> Match:
+    """The match that assignment and least squares in turn reach from a placement known already.
+
+    Parameters
+    ----------
+    placement : Placement
+        Nearly right, from a part of the atoms for instance.
+    moving_yx, moving_species, fixed_yx, fixed_species, tolerance : as for `match_structures`
+    """
+    moving, fixed = (np.asarray(p, float).reshape(-1, 2) for p in (moving_yx, fixed_yx))
+    names = [str(s) for s in moving_species], [str(s) for s in fixed_species]
+    _check(moving, fixed, names, tolerance)
+    codes = np.unique([*names[0], *names[1]], return_inverse=True)[1]
+    return _refined(
+        moving, fixed, codes[: len(moving)], codes[len(moving) :], placement.mirrored, placement.angle_rad,
+        placement.shift_yx, tolerance,
+    )[1]  # fmt: skip
+
+
 def best_placement(moving_yx, fixed_yx, *, mirrored: bool = False, weights=None) -> Placement:
     """The rigid motion that lays points (N, 2) on their partners (N, 2) by least squares.
 
@@ -153,24 +175,38 @@ def _candidates(moving, moving_code, fixed, fixed_code, tolerance) -> tuple[np.n
         like = fixed[np.isin(fixed_code, moving_code)]
         return np.zeros(len(like)), like - moving[0]
     angles, shifts = [np.zeros(0)], [np.zeros((0, 2))]
-    rarity = np.bincount(np.concatenate([moving_code, fixed_code]))[moving_code]
+    number = np.bincount(fixed_code, minlength=int(moving_code.max()) + 1)[moving_code].astype(float)
+    number[number == 0] = np.inf  # such atoms have no home
     from_centre = np.hypot(*(moving - moving.mean(axis=0)).T)
-    for anchor in np.lexsort([from_centre, rarity])[:_ANCHORS]:
+    anchors = np.flatnonzero(number == number.min())
+    for anchor in anchors[np.argsort(from_centre[anchors], kind="stable")][:_ANCHORS]:
         reach = np.hypot(*(moving - moving[anchor]).T)
-        near = np.argsort(reach)[1 : 1 + _ARMS]
-        for arm in {*near.tolist(), int(np.argmax(reach))}:
+        arms = set(np.argsort(reach)[1 : 1 + _ARMS].tolist())
+        if number[anchor] <= _FEW_HOMES:
+            arms.add(int(np.argmax(reach)))
+        for arm in arms:
             if reach[arm] == 0:
                 continue
-            homes = np.flatnonzero(fixed_code == moving_code[anchor])
-            ends = np.flatnonzero(fixed_code == moving_code[arm])
-            vector = fixed[ends][None] - fixed[homes][:, None]
-            fits = np.abs(np.hypot(vector[..., 0], vector[..., 1]) - reach[arm]) < min(tolerance, 0.4 * reach[arm])
-            home, end = np.nonzero(fits)
+            homes = fixed[fixed_code == moving_code[anchor]]
+            home, vector = _like_vectors(homes, fixed[fixed_code == moving_code[arm]], reach[arm], tolerance)
             own = moving[arm] - moving[anchor]
-            angle = np.arctan2(vector[home, end, 0], vector[home, end, 1]) - np.arctan2(own[0], own[1])
+            angle = np.arctan2(vector[:, 0], vector[:, 1]) - np.arctan2(own[0], own[1])
             angles.append(angle)
-            shifts.append(fixed[homes[home]] - (turn_matrix(angle) @ moving[anchor]))
+            shifts.append(homes[home] - (turn_matrix(angle) @ moving[anchor]))
     return np.concatenate(angles), np.concatenate(shifts)
+
+
+def _like_vectors(homes, ends, length: float, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors (V, 2) of about a given length from homes to ends, and the homes' numbers (V,)."""
+    slack = min(tolerance, 0.4 * length)
+    if not len(homes) or not len(ends):
+        return np.zeros(0, int), np.zeros((0, 2))
+    near = cKDTree(ends).query_ball_point(homes, length + slack)
+    home = np.repeat(np.arange(len(homes)), [len(n) for n in near])
+    end = np.fromiter((k for n in near for k in n), int, len(home))
+    vector = ends[end] - homes[home]
+    fits = np.hypot(*vector.T) > length - slack
+    return home[fits], vector[fits]
 
 
 def _most_promising(moving, moving_code, tree, angles, shifts, tolerance) -> np.ndarray:
@@ -200,13 +236,16 @@ def _most_promising(moving, moving_code, tree, angles, shifts, tolerance) -> np.
 def _refined(moving, fixed, moving_code, fixed_code, flipped, angle, shift, tolerance) -> tuple[float, Match]:
     """Assignment and least squares in turn until the assignment stays."""
     placement, pairs = Placement(float(angle), flipped, np.asarray(shift)), None
-    unlike = moving_code[:, None] != fixed_code[None]
     for _ in range(_STEPS):
-        square = ((placement.apply(moving)[:, None] - fixed[None]) ** 2).sum(axis=2)
+        laid = placement.apply(moving)
+        middle = (laid.max(axis=0) + laid.min(axis=0)) / 2
+        near = np.flatnonzero((np.abs(fixed - middle) <= np.ptp(laid, axis=0) / 2 + tolerance).all(axis=1))
+        square = ((laid[:, None] - fixed[near][None]) ** 2).sum(axis=2)
+        unlike = moving_code[:, None] != fixed_code[near][None]
         cost = np.where(unlike, tolerance**2, np.minimum(square, tolerance**2))
         rows, columns = linear_sum_assignment(cost)
         real = cost[rows, columns] < tolerance**2
-        new = np.stack([rows[real], columns[real]], axis=1)
+        new = np.stack([rows[real], near[columns[real]]], axis=1)
         if pairs is not None and np.array_equal(new, pairs):
             break
         pairs = new
