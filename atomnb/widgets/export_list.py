@@ -18,16 +18,21 @@ class ExportList(widgets.VBox):
 
     Attributes
     ----------
-    buttons : dict
+    buttons, rows : dict
         By name.
     """
 
     def __init__(self, exports: Sequence[tuple[str, str, str]], *, on_export: Callable[[str], None]) -> None:
         self.buttons = {name: widgets.Button(description=label, tooltip=tip) for name, label, tip in exports}
+        self.rows = {name: self._row(name, tip) for name, _, tip in exports}
         self.why = widgets.HTML()
-        super().__init__([*(self._row(name, tip) for name, _, tip in exports), self.why])
+        super().__init__([*self.rows.values(), self.why])
         for name, button in self.buttons.items():
             button.on_click(lambda _, name=name: on_export(name))
+
+    def offer(self, name: str, wanted: bool) -> None:
+        """Show a button or hide it."""
+        self.rows[name].layout.display = None if wanted else "none"
 
     def say(self, why: str) -> None:
         """A line below the buttons, why some are disabled; nothing for an empty one."""

@@ -33,12 +33,16 @@ MIME = {
     "hspy": "application/x-hdf5",
     "ipynb": "application/x-ipynb+json",
 }
+EMPTY = "vacancies"
+"""The export of the empty sites; there is one where the model found some."""
+
 EXPORTS = (
     ("csv", "Table (.csv)", "Positions, errors and flags, for any program"),
     ("xyz", "Structure (.xyz)", "Positions in Å, for ASE and OVITO; needs a scale"),
     ("hspy", "HyperSpy (.hspy)", "The image with the atoms as markers"),
     ("png", "Picture (.png)", "The view of the image as it is now"),
     ("ipynb", "Notebook (.ipynb)", "This session as Python"),
+    (EMPTY, "Vacancies (.csv)", "Positions and scores of the empty sites"),
 )
 
 
@@ -107,19 +111,21 @@ class ResultPanel(widgets.VBox):
 
     # ---------- export ----------
     def export(self, kind: str) -> None:
-        """Let the browser save the result as `kind` ('csv', 'xyz', 'hspy', 'png', 'ipynb')."""
+        """Let the browser save the result as `kind` ('csv', 'xyz', 'hspy', 'png', 'ipynb', 'vacancies')."""
         name = Path(self.state.opened.image.name or "image").stem
         if kind == "png":
             self.canvas.send({"kind": "picture", "name": f"{name}_atoms.png"})
+        elif kind == EMPTY:
+            self.page.save(f"{name}_vacancies.csv", self._content(kind), mime=MIME["csv"])
         else:
             self.page.save(f"{name}_atoms.{kind}", self._content(kind), mime=MIME[kind])
 
     def _content(self, kind: str) -> bytes:
         if kind == "ipynb":
             return notebook_of(self.state.code(), title=self.state.opened.image.name or "Atoms")
-        atoms = self.state.result()
+        atoms = self.state.empty_sites() if kind == EMPTY else self.state.result()
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"atoms.{kind}"
+            path = Path(folder) / f"atoms.{'csv' if kind == EMPTY else kind}"
             if kind == "hspy":
                 from atomnb.io.tables import write_hspy
 
@@ -177,6 +183,7 @@ class ResultPanel(widgets.VBox):
         self.clear.layout.display = None if len(state.selected) else "none"
         no_scale = state.found.analysis.pixel_size is None
         self.exports.buttons["xyz"].disabled = no_scale
+        self.exports.offer(EMPTY, len(state.empty_sites()) > 0)
         self.exports.say(".xyz is in Å: set the scale and find the atoms again." if no_scale else "")
         self.code.code = state.code()
         self._first = 0

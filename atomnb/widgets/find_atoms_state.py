@@ -111,6 +111,13 @@ class FindAtomsState(ImageState):
         atoms = self.found.analysis.atoms
         return atoms.select(atoms.df["score"] >= round(self.threshold, 2))
 
+    def empty_sites(self):
+        """The empty sites of every frame at or above the threshold (AtomTable)."""
+        if self.found is None:
+            raise AtomnbError("there are no atoms yet: press Find atoms first.")
+        sites = self.found.analysis.vacancies
+        return sites.select(sites.df["score"] >= round(self.threshold, 2))
+
     def values(self, quantity: str) -> tuple[np.ndarray, str]:
         """A quantity of QUANTITIES for each shown atom, in the scale of the analysis, and its name with unit."""
         atoms, rows = self.atoms, self.shown

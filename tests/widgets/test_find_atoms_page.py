@@ -30,6 +30,19 @@ def test_named_atoms_have_their_names_everywhere(named):
     assert "Name" in labels and "Grp" not in labels
 
 
+def test_empty_sites_can_be_saved(named, page):
+    assert named.results.exports.rows["vacancies"].layout.display is None
+    lines = [line for line in named.results._content("vacancies").decode().splitlines() if line[0] != "#"]
+    assert len(lines) == 1 + len(named.state.empty_sites())
+    assert "vacancy" in lines[1]
+
+
+def test_without_empty_sites_there_is_nothing_to_save(page):
+    page.state.open_path("lattice.npy")
+    page.state.find()
+    assert page.results.exports.rows["vacancies"].layout.display == "none"
+
+
 def test_the_atoms_to_check_are_selected_by_a_button(named):
     button = named.results.check
     count = int(button.description.split()[2])
