@@ -162,7 +162,8 @@ def analyze(
     provenance = _provenance(micrograph, network, options)
     atoms = concat_atoms([r.atoms for r in results])
     atoms = AtomTable(atoms.df, micrograph.pixel_size, micrograph.shape, provenance)
-    vacancies = concat_atoms([r.vacancies for r in results])
+    empty = concat_atoms([r.vacancies for r in results])
+    vacancies = AtomTable(empty.df, micrograph.pixel_size, micrograph.shape, provenance)
     probability = _probability(results, micrograph, network)
     graph, defects = _structure(atoms, micrograph, chemistry, progress) if chemistry else (None, None)
     if progress:

@@ -35,6 +35,7 @@ def test_empty_sites_can_be_saved(named, page):
     lines = [line for line in named.results._content("vacancies").decode().splitlines() if line[0] != "#"]
     assert len(lines) == 1 + len(named.state.empty_sites())
     assert "vacancy" in lines[1]
+    assert named.state.empty_sites().provenance == named.state.result().provenance
 
 
 def test_without_empty_sites_there_is_nothing_to_save(page):
