@@ -5,8 +5,6 @@ counts as found when one of the same formula lies within 1 Å of the middle of i
 atoms: the published rules (bonds shorter than C-C 1.75, Si-C 2.10, Si-Si 2.50 Å, at most the four nearest of each
 dopant, connected parts), and what counting silicon alone would score if each count stood for its most frequent formula.
 
-The labels name the coordinates of some frames in the order x, y; the middle of the silicon is tried in both.
-
     python benchmarks/defects_real.py
 """
 
@@ -19,7 +17,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
-from graphene_si import labelled_frames
+from graphene_si import coordinates_of_file, labelled_frames
 from real_frames import data_folder
 from record import write_result
 from scipy.spatial import cKDTree
@@ -65,12 +63,11 @@ def published_defects(positions: np.ndarray, species: np.ndarray) -> list[tuple[
 
 
 def agrees(formula: str, middle: np.ndarray, found: list[tuple[str, np.ndarray]], reach: float) -> bool:
-    """Whether one of the defects found has the formula and lies within `reach` of the middle, in either order."""
-    places = (middle, middle[::-1])
-    return any(f == formula and min(np.hypot(*(yx - p)) for p in places) < reach for f, yx in found)
+    """Whether one of the defects found has the formula and lies within `reach` of the middle."""
+    return any(f == formula and np.hypot(*(yx - middle)) < reach for f, yx in found)
 
 
-def judged(path: Path, rows: list[dict[str, str]], model: str) -> list[dict]:
+def judged(path: Path, model: str) -> list[dict]:
     """One row per labelled defect of a frame."""
     import atomnb
 
@@ -87,7 +84,7 @@ def judged(path: Path, rows: list[dict[str, str]], model: str) -> list[dict]:
             "published": agrees(formula, middle * pixel, theirs, PLACE),
             "instead": [f for f, yx in ours if np.hypot(*(yx - middle * pixel)) < 3 * PLACE],
         }
-        for formula, middle in labelled_defects(rows)
+        for formula, middle in labelled_defects(coordinates_of_file(path))
     ]
 
 
@@ -106,8 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     folder = data_folder() / "graphene_si_library"
-    frames = labelled_frames(folder).items()
-    rows = [row for name, labels in frames for row in judged(folder / name, labels, options.model)]
+    rows = [row for name in labelled_frames(folder) for row in judged(folder / name, options.model)]
     lines = []
     for formula, total in sorted(Counter(r["formula"] for r in rows).items()):
         mine = [r for r in rows if r["formula"] == formula]

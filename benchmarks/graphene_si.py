@@ -4,6 +4,10 @@ Frames and labels are those of the published defect library (arXiv:1809.04256, h
 an atom within 0.7 Å (silicon) or 0.4 Å (carbon); silicon elsewhere within 4 Å of a labelled silicon is a false one.
 Farther away nothing is judged: the frames hold bright atoms and dirt that nobody labelled.
 
+The coordinates are those in the files themselves. `labels.csv` repeats them, but for 19 of the 98 defects it has row
+and column exchanged (the picture is bright at the carbon of the files, not of the list); carbon by the list is shown
+too.
+
     python benchmarks/graphene_si.py
 """
 
@@ -33,10 +37,22 @@ def labelled_frames(folder: Path) -> dict[str, list[dict[str, str]]]:
     return frames
 
 
-def judged(path: Path, rows: list[dict[str, str]], model: str) -> dict:
+def coordinates_of_file(path: Path) -> list[dict[str, str]]:
+    """The labels of one frame as its file holds them, in the form of the label file's rows."""
+    from atomnb.graph.librarynet import read_librarynet
+
+    return [
+        {"defect": str(number), "formula": record.formula, "element": element, "row_px": str(y), "col_px": str(x)}
+        for number, record in enumerate(read_librarynet(path))
+        for element, (y, x) in zip(record.species, record.positions_yx / record.pixel_size, strict=True)
+    ]
+
+
+def judged(path: Path, listed: list[dict[str, str]], model: str) -> dict:
     """What became of the labels of one frame."""
     import atomnb
 
+    rows = coordinates_of_file(path)
     analysis = atomnb.analyze(atomnb.read_image(path), model=model)
     pixel = analysis.pixel_size
     found = analysis.atoms.positions_yx * pixel
@@ -53,8 +69,14 @@ def judged(path: Path, rows: list[dict[str, str]], model: str) -> dict:
         "silicon_false": int((distance(silicon, near) >= SILICON_MATCH).sum()),
         "carbon": len(carbon),
         "carbon_found": int((distance(found, carbon) < CARBON_MATCH).sum()),
+        "carbon_listed_found": int((distance(found, carbon_of(listed) * pixel) < CARBON_MATCH).sum()),
         "spacing_angstrom": analysis.scale.spacing_angstrom,
     }
+
+
+def carbon_of(rows: list[dict[str, str]]) -> np.ndarray:
+    """Positions (n, 2) px of the carbon atoms among the labels."""
+    return np.array([[float(r["row_px"]), float(r["col_px"])] for r in rows if r["element"] == "C"])
 
 
 def distance(points: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -71,6 +93,7 @@ def summary(rows: list[dict]) -> dict[str, float]:
         "silicon_recall": total["silicon_found"] / total["silicon"],
         "silicon_precision": 1 - total["silicon_false"] / max(total["silicon_near"], 1),
         "carbon_recall": total["carbon_found"] / total["carbon"],
+        "carbon_recall_as_listed": total["carbon_listed_found"] / total["carbon"],
     } | total
 
 
@@ -93,6 +116,7 @@ def main() -> None:
             ["silicon recall", f"{values['silicon_recall']:.3f}", "≥ 0.99"],
             ["silicon precision within 4 Å", f"{values['silicon_precision']:.3f}", "≥ 0.98"],
             ["carbon neighbours within 0.4 Å", f"{values['carbon_recall']:.3f}", "≥ 0.90"],
+            ["the same by a list with x and y of 19 exchanged", f"{values['carbon_recall_as_listed']:.3f}", "–"],
         ],
     }
     if not options.dry:

@@ -50,8 +50,7 @@ SHIPPED_RUN = {
     "tmd": " (the shipped run ended at 2500 steps and was continued to 5000, so its learning rate fell twice)",
     "perovskite": " (the shipped run: on a GPU, --workers 8)",
     "dumbbell": " (the shipped run: on a GPU to step 2500, with less uneven columns, then on two cores)",
-    "graphene-si": " (the shipped run was made before kinds of atoms counted more in the loss and labels followed the "
-    "detector's afterglow)",
+    "graphene-si": " (the shipped run: on a GPU, --workers 8)",
 }
 """How a shipped run differs from its recipe as it is now."""
 

@@ -83,7 +83,9 @@ RECIPES = {
             typical_spacing=7.0,
             spacing=(4.9, 10.0),
             spacing_over_sigma=(2.6, 4.6),
+            low_dose=(18.0, 400.0),
         ),
+        steps=5000,
     ),
     "tmd": _of_material(
         replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)),
