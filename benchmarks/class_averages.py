@@ -2,11 +2,12 @@
 
     python benchmarks/class_averages.py [--quick]
 
-Writes benchmarks/results/class_averages.json. Three-fold silicon in a piece of graphene (all atoms within 5 Å), turned by
-random angles, every other copy mirrored; Gaussian columns (σ 0.4 Å), 300 electrons per carbon, 1260 per silicon, Poisson
-counts, 0.12 Å per pixel; positions by `refine_positions` from starts 0.4 px off. Then `average_class` over n
-copies against the true bond lengths. The defects are identical and the columns are what the fit supposes: this is
-what counting noise leaves; distortions of a real scan and the tails of a real probe come on top.
+Writes benchmarks/results/class_averages.json. Three-fold silicon in a piece of graphene (all atoms within 5 Å),
+turned by random angles, every other copy mirrored; Gaussian columns (σ 0.4 Å), 300 electrons per carbon, 1260 per
+silicon, Poisson counts, 0.12 Å per pixel; positions by `refine_positions` from starts 0.4 px off. Then
+`average_class` over n copies against the true bond lengths. The defects are identical and the columns are what the
+fit supposes: this is what counting noise leaves; distortions of a real scan and the tails of a real probe come on
+top.
 """
 
 from __future__ import annotations

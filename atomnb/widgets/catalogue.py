@@ -139,6 +139,15 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         "notebook",
+        "08_library_of_si_defects",
+        "08 · A library of silicon defects",
+        "Collect defects of graphene from many frames, search them, average what belongs together, compare with a "
+        "calculation.",
+        "notebook_08.png",
+        "15 min",
+    ),
+    Page(
+        "notebook",
         "09_strain_and_polarisation",
         "09 · Strain and polarisation",
         "How far a crystal is stretched and turned at every atom, and which way a ferroelectric points, with errors "
