@@ -51,8 +51,10 @@ class TypePictures:
             members = listed[listed["name"] == name].head(MOST)
             key = tuple(members.index)
             if key not in self._kept:
-                records = _records(self.state, members)
-                self._kept[key] = _framed(records[0])
+                (example,) = _records(self.state, members.head(1), margin=1.1 * AROUND)
+                self._kept[key] = _framed(example)
+                # fewer atoms around are laid on one another sooner
+                records = _records(self.state, members, margin=0.5 * AROUND)
                 if len(records) > 1 and records[0].counted.sum() < LARGE:
                     wanted[key] = records
             shown.append(self._kept[key])
@@ -70,10 +72,10 @@ def _ignored(_error: Exception) -> None:
     """The examples stay."""
 
 
-def _records(state: DefectsState, members) -> list:
+def _records(state: DefectsState, members, *, margin: float) -> list:
     from atomnb.graph.cutout import records_from
 
-    records = records_from(state.analysis(members), margin_angstrom=0.5 * AROUND)
+    records = records_from(state.analysis(members), margin_angstrom=margin)
     return [record for record in records if record.formula == records[0].formula]
 
 
