@@ -184,7 +184,7 @@ def _covariances(errors_yx, n_atoms: int) -> np.ndarray:
     errors = np.asarray(errors_yx, float)
     if errors.shape not in ((n_atoms, 2), (n_atoms, 2, 2)):
         raise AtomnbError(f"errors_yx must have the shape ({n_atoms}, 2) or ({n_atoms}, 2, 2), got {errors.shape}.")
-    bad = np.flatnonzero(~np.isfinite(errors.reshape(n_atoms, -1)).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(errors.reshape(n_atoms, errors[:1].size if n_atoms else 2)).all(axis=1))
     if len(bad) or (errors.ndim == 2 and (errors < 0).any()):
         where = f", the first rows that are not: {bad[:5].tolist()}" if len(bad) else ", some are negative"
         raise AtomnbError(f"errors_yx must be finite standard errors in Å{where}.")

@@ -16,12 +16,18 @@ from atomnb.errors import AtomnbError
 from atomnb.graph.bonds import find_bonds
 from atomnb.graph.neighbors import Neighbors, neighbors_radius
 from atomnb.graph.rings import Rings, find_rings
-from atomnb.graph.rules import ANY, RuleSet, load_rules
+from atomnb.graph.rules import ANY, RulesError, RuleSet, load_rules
 from atomnb.graph.species import assign_species, weigh_contents
 from atomnb.scale import measure_spacing
 
 COLUMN = "column"
 """Species of atoms by a model that knows no elements."""
+
+SAME_PLACE = 1e-3
+"""px; no two atoms are so near one another."""
+
+A_FEW = 10
+"""Fewer atoms do not tell that the rules are those of another material."""
 
 UNKNOWN_ERROR = 0.06
 """Å; standard error per axis of atoms that carry none."""
@@ -183,6 +189,7 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
     table = as_atoms(atoms, species=species, pixel_size=pixel_size)
     if table.df["frame"].nunique() > 1:
         raise AtomnbError("the atoms are of several frames: build one graph per frame, with atoms.in_frame(t).")
+    _check(table, rules)
     if needs_species(table, rules):
         table = assign_species(table, rules=rules, neighbors=_any_bonds(table, rules))
     graph = _draw(table, rules, table.df["species"].to_numpy(str), _scores(table), np.ones(len(table), bool))
@@ -220,6 +227,23 @@ def _draw(table: AtomTable, rules: RuleSet, names, scores, there) -> StructureGr
         points, errors, names, scores, symbols, sites, homes == sites, part, neighbors, rings, is_open, host, scale,
         table.pixel_size, rules,
     )  # fmt: skip
+
+
+def _check(table: AtomTable, rules: RuleSet) -> None:
+    """Two atoms at one place, or species of which none belongs to the crystal, are errors."""
+    twins = cKDTree(table.positions_yx).query_pairs(SAME_PLACE, output_type="ndarray") if len(table) else []
+    if len(twins):
+        named = ", ".join(f"{i} and {j}" for i, j in twins[:5])
+        raise AtomnbError(f"two atoms stand at one place: rows {named}; leave one of each pair out.")
+    if len(table) < A_FEW or needs_species(table, rules):
+        return
+    names = sorted(set(table.df["species"].astype(str)))
+    if not any(rules.of(name).site for name in names):
+        home = [name for name, s in rules.species.items() if s.site]
+        raise RulesError(
+            f"none of the atoms ({', '.join(names)}) belongs to the crystal of the rules {rules.name!r}, which is made "
+            f"of {', '.join(home)}: choose rules that fit the model, or species that fit the rules."
+        )
 
 
 def needs_species(table: AtomTable, rules: RuleSet) -> bool:

@@ -160,6 +160,10 @@ def test_bad_positions_and_species_are_told():
     yx, content = sheet("graphene", "three_fold")
     with pytest.raises(AtomnbError, match="at one place"):
         find_defects(np.concatenate([yx, yx[:1]]), rules="graphene", species=[*content, "C"])
+    with pytest.raises(AtomnbError, match="rows 0 and 1"):
+        find_defects([[0, 0], [0, 0], [0, 1.4]], rules="graphene", species=["C"] * 3)
+    with pytest.raises(RulesError, match=r"none of the atoms .* belongs to the crystal"):
+        find_defects(yx, rules="mos2", species=content)
     with pytest.raises(AtomnbError, match="NaN"):
         find_defects(np.where(np.arange(len(yx))[:, None] == 3, np.nan, yx), rules="graphene", species=content)
     with pytest.raises(RulesError, match="know no species 'blob'"):
@@ -179,3 +183,10 @@ def test_analyze_draws_bonds_and_names_defects_of_an_image():
     assert set(result.defects) == set(COLUMNS)
     assert all(0 <= row < len(result.atoms) for atoms in result.defects["atoms"] for row in atoms)
     assert atomnb.analyze(image).defects is None
+
+
+def test_noise_has_no_atoms_and_no_defects():
+    noise = np.random.default_rng(0).poisson(5, (64, 64)).astype(float)
+    with pytest.warns(UserWarning):
+        result = atomnb.analyze(noise, model="graphene-si", rules="graphene")
+    assert result.defects.empty and len(result.graph) == len(result.atoms)
