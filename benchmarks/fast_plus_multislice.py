@@ -55,7 +55,7 @@ POOL = 96
 """Batches of each kind that are simulated; each is shown turned and mirrored in other ways."""
 
 MIXED_SHARE = 0.25
-EXPOSURE = ExposureConfig(shape=(112, 112), pixel_size=(0.13, 0.18), dose=(30.0, 20000.0), background=(0.0, 0.3))
+EXPOSURE = ExposureConfig(shape=(112, 112), pixel_size=(0.135, 0.18), dose=(30.0, 20000.0), background=(0.0, 0.3))
 DIRT = replace(NO_EFFECTS, contamination=(0.25, 0.2, 1.5), noise=(0.25, 0.0, 0.5))
 DOSES = (300, 60)
 REPEATS = 3
@@ -229,7 +229,7 @@ def table_of(results: dict[str, list[dict]]) -> dict[str, list]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each set")
     parser.add_argument("--dry", action="store_true", help="print, write no result")
     options = parser.parse_args()
