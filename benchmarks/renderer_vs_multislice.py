@@ -330,12 +330,23 @@ def verdict(row: dict) -> str:
     return "holds when calibrated" if row["calibrated"]["holds"] else "fails"
 
 
-def table(fields: dict[str, dict], costs: dict[str, dict]) -> dict[str, list]:
+def fields_to_compare() -> list[str]:
+    """All fields of each specimen whose waves were on the grid planned now; where there are none, those on a coarser.
+
+    A coarser grid makes heavy columns too bright or too dark by up to a quarter: it says less of the fast models.
+    """
+    there = [name for name in bank.FIELDS if (bank.FOLDER / f"{name}.npz").exists()]
+    current = {_specimen(name) for name in there if bank.is_current(name)}
+    return [name for name in there if bank.is_current(name) or _specimen(name) not in current]
+
+
+def table(fields: dict[str, dict], costs: dict[str, dict], coarse: list[str]) -> dict[str, list]:
     """Rows for README: the mean over the fields of one material and thickness, then what an image costs."""
     groups: dict[tuple[str, str], list[dict]] = {}
     for name, detectors in fields.items():
         for detector, row in detectors.items():
-            groups.setdefault((_specimen(name), detector.upper()), []).append(row)
+            specimen = _specimen(name) + " (coarser grid)" * (name in coarse)
+            groups.setdefault((specimen, detector.upper()), []).append(row)
 
     def mean(rows: list[dict], model: str) -> float:
         return float(np.mean([row[model]["profile_nrmse"] for row in rows]))
@@ -344,8 +355,7 @@ def table(fields: dict[str, dict], costs: dict[str, dict]) -> dict[str, list]:
     for (specimen, detector), members in groups.items():
         values = [mean(members, model) for model in ("convolution_moved", "calibrated", "gaussians")]
         combined = {
-            "convolution_moved": {"holds": values[0] <= TARGET},
-            "calibrated": {"holds": values[1] <= TARGET},
+            key: {"holds": v <= TARGET} for key, v in zip(("convolution_moved", "calibrated"), values, strict=False)
         }
         rows.append([f"{specimen}, {detector}", *(f"{v:.3f}" for v in values), verdict(combined)])
     for name, row in costs.items():
@@ -370,10 +380,9 @@ def main() -> None:
     fields = {}
     heads = ("convolution", "at rest", "calibrated", "Gaussians", "intensity")
     print(f"{'profile NRMSE':23}" + "".join(f"{head:>12}" for head in heads))
-    left_out = [name for name in bank.FIELDS if not bank.is_current(name)]
-    if left_out:
-        print(f"left out, missing or made on a coarser grid: {', '.join(left_out)}")
-    for name in (n for n in bank.FIELDS if n not in left_out):
+    chosen = fields_to_compare()
+    coarse = [name for name in chosen if not bank.is_current(name)]
+    for name in chosen:
         fields[name] = field_result(name)
         for detector, row in fields[name].items():
             models = ("convolution_moved", "convolution_mean", "calibrated", "gaussians")
@@ -385,8 +394,8 @@ def main() -> None:
         fast = 1e3 * row["convolution_s"]
         print(f"{name}: PRISM {row['prism_s']:.1f} s, convolution {fast:.1f} ms: {row['ratio']:.0f}×")
     if not arguments.dry:
-        values = {"target_nrmse": TARGET, "fields": fields, "cost": costs, "left_out": left_out}
-        write_result("renderer_vs_multislice", values | {"table": table(fields, costs)})
+        values = {"target_nrmse": TARGET, "fields": fields, "cost": costs, "coarse": coarse}
+        write_result("renderer_vs_multislice", values | {"table": table(fields, costs, coarse)})
 
 
 if __name__ == "__main__":
