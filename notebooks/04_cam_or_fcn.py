@@ -62,8 +62,9 @@ plt.show()
 # ## 2. Train
 #
 # Three convolutions, then the mean of each of 256 features over the image, then one weight for each feature and
-# class: the published baseline. Most of the steps use small patches, which are cheap. 2400 steps take a few minutes on
-# one core. In quick mode (`ATOMNB_QUICK=1`, for tests) there are only 30, and the maps below mean little.
+# class: the published baseline. Training begins with small patches, of which the defect is most, and lets them grow: in
+# a mean over 64 × 64 px one column is little. 2400 steps take a few minutes on one core. In quick mode
+# (`ATOMNB_QUICK=1`, for tests) there are only 30, and the maps below mean little.
 
 # %%
 steps = 30 if os.environ.get("ATOMNB_QUICK") else 2400
