@@ -6,7 +6,10 @@ import torch
 
 from atomnb.data.examples import sample_image
 from atomnb.errors import ModelError
+from atomnb.locate.detect import score_spread
+from atomnb.locate.peaks import Peaks
 from atomnb.locate.pipeline import analyze
+from atomnb.locate.zoom import Zoom
 from atomnb.nets.checkpoint import Model, ModelCard, list_models, load_model, save_model
 from atomnb.nets.ensemble import combine_maps, combine_models
 from atomnb.nets.normalize import normalize
@@ -73,6 +76,12 @@ def test_a_saved_ensemble_is_a_model_by_name_that_tells_how_far_its_members_diff
     same = analyze(image, model=combine_models([alike, alike], name="same"), pixel_size=0.1, refine=False).atoms.df
     np.testing.assert_allclose(same["score_spread"], 0, atol=1e-6)
     assert "score_spread" not in analyze(image, pixel_size=0.1, refine=False).atoms.df
+
+
+def test_without_atoms_there_is_no_spread():
+    model = combine_models([load_model("universal")] * 2, name="twice")
+    nothing = Peaks(np.zeros((0, 2)), np.zeros(0))
+    assert score_spread(np.zeros((64, 64), np.float32), model, Zoom(1.0, True, []), nothing).shape == (0,)
 
 
 def test_models_of_other_classes_are_refused():
