@@ -7,6 +7,7 @@ such sites, as the most probable component of a mixture whose centres the rules 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -51,11 +52,16 @@ def assign_species(atoms: AtomTable, *, rules, neighbors, exponent: float = EXPO
     Raises
     ------
     AtomnbError
-        Without intensities there is nothing to tell the species by.
+        Without intensities there is nothing to tell the species by, unless the crystal has one kind of site: then all
+        atoms are taken for its own.
     """
     rules = load_rules(rules)
     intensity = atoms.df["intensity"].to_numpy(float)
-    if len(atoms) and not np.isfinite(intensity).any():
+    dark = not np.isfinite(intensity).any()
+    if dark and len(rules.host.sites) == 1:
+        name = next(name for name, s in rules.species.items() if s.site)
+        return replace(atoms, df=atoms.df.assign(species=name, species_score=1.0))
+    if dark and len(atoms):
         raise AtomnbError(
             "the atoms have neither species nor intensities: use a model that names them, pass `species`, or analyse "
             "the image with refine=True."

@@ -169,7 +169,7 @@ def test_bad_positions_and_species_are_told():
     with pytest.raises(RulesError, match="know no species 'blob'"):
         find_defects(yx, rules="graphene", species=["blob"] * len(yx))
     with pytest.raises(AtomnbError, match="neither species nor intensities"):
-        find_defects(yx, rules="graphene")
+        find_defects(yx, rules="mos2")
     with pytest.raises(AtomnbError, match="each of the"):
         find_defects(yx, rules="graphene", species=content[:-1])
 
@@ -190,3 +190,8 @@ def test_noise_has_no_atoms_and_no_defects():
     with pytest.warns(UserWarning):
         result = atomnb.analyze(noise, model="graphene-si", rules="graphene")
     assert result.defects.empty and len(result.graph) == len(result.atoms)
+
+
+def test_bare_positions_of_a_crystal_of_one_element_are_taken_for_its_atoms():
+    yx, _ = sheet("graphene", "stone_wales")
+    assert find_defects(yx, rules="graphene")["name"].tolist() == ["Stone–Wales 55-77"]
