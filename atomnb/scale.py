@@ -100,7 +100,8 @@ def measure_spacing(positions_yx: np.ndarray) -> float | None:
     shortest = float(np.median(tree.query(positions_yx, k=2)[0][:, 1]))
     pairs = tree.query_pairs(1.3 * shortest, output_type="ndarray")
     distance = np.hypot(*(positions_yx[pairs[:, 0]] - positions_yx[pairs[:, 1]]).T)
-    return float(np.median(distance[distance > 0.6 * shortest]))
+    alike = distance[distance > 0.6 * shortest]
+    return float(np.median(alike)) if len(alike) else shortest
 
 
 def neighbour_distances(positions_yx: np.ndarray) -> np.ndarray:

@@ -63,7 +63,10 @@ class AtomTable:
     @classmethod
     def from_positions(cls, positions_yx, *, pixel_size: float | None = None, shape=None) -> AtomTable:
         """A table from positions (N, 2) in px alone."""
-        yx = np.asarray(positions_yx, float).reshape(-1, 2)
+        yx = np.asarray(positions_yx, float)
+        if yx.size and yx.shape[-1] != 2:
+            raise AtomnbError(f"positions_yx must be pairs (y, x), shape (N, 2), got shape {yx.shape}.")
+        yx = yx.reshape(-1, 2)
         if not np.isfinite(yx).all():
             raise AtomnbError("positions_yx holds NaN or infinite values: drop those rows first.")
         return cls(pd.DataFrame({"y": yx[:, 0], "x": yx[:, 1]}), pixel_size=pixel_size, shape=shape)

@@ -189,7 +189,7 @@ def load_rules(rules: str | Path | RuleSet) -> RuleSet:
     --------
     >>> from atomnb.graph.rules import load_rules
     >>> load_rules("graphene").ranges["C", "Si"]
-    (1.3, 2.35)
+    (1.2, 2.3)
     """
     if isinstance(rules, RuleSet):
         return rules
@@ -223,8 +223,11 @@ def parse_rules(text: str, *, name: str = "rules") -> RuleSet:
     entry.only("name", "summary", "host", "species", "bonds", "projected", "least_angle", "merge", "names", "ignored")
     host = _host(entry.part("host"))
     species = {key: _species(entry.part("species").part(key), host) for key in entry.part("species").raw}
-    if not any(s.site for s in species.values()):
-        raise RulesError(f"{name}: no species is at home on a host site; give at least one a `site`.")
+    for site in host.sites:
+        if not any(s.site == site for s in species.values()):
+            raise RulesError(
+                f"{name}: no species is at home on the host site {site!r}; give at least one `site: {site}`."
+            )
     return RuleSet(
         name=str(entry.raw.get("name", name)),
         summary=str(entry.raw.get("summary", "")),
@@ -234,8 +237,8 @@ def parse_rules(text: str, *, name: str = "rules") -> RuleSet:
         projected=entry.choice("projected", (True, False), default=False),
         least_angle_deg=entry.number("least_angle", 0, 120, default=0.0),
         merge=entry.choice("merge", MERGING, default="shared"),
-        names=tuple(_named(_Entry(row, f"{name}: names[{i}]")) for i, row in enumerate(entry.raw.get("names") or [])),
-        ignored=tuple(map(str, entry.raw.get("ignored") or ())),
+        names=tuple(_named(_Entry(row, f"{name}: names[{i}]")) for i, row in enumerate(entry.rows("names"))),
+        ignored=tuple(map(str, entry.rows("ignored"))),
         source=raw,
     )
 
@@ -264,9 +267,15 @@ class _Entry:
             return None
         return _number(value, low, high, f"{self.place}: {key}")
 
+    def rows(self, key: str) -> list:
+        value = self.raw.get(key) or []
+        if not isinstance(value, list):
+            raise RulesError(f"{self.place}: {key} must be a list, got {value!r}.")
+        return value
+
     def choice(self, key: str, known, *, default):
         value = self.raw.get(key, default)
-        if value is not None and value not in known:
+        if value is not None and value not in tuple(known):
             raise RulesError(f"{self.place}: {key} must be one of {', '.join(map(str, known))}, got {value!r}.")
         return value
 
@@ -280,8 +289,8 @@ def _number(value: Any, low: float, high: float, place: str) -> float:
 def _host(entry: _Entry) -> Host:
     entry.only("motif", "bond", "sites")
     sites = entry.raw.get("sites") or ["host"]
-    if not isinstance(sites, list) or not 1 <= len(sites) <= 2:
-        raise RulesError(f"{entry.place}: sites must be a list of one or two names, got {sites!r}.")
+    if not isinstance(sites, list) or not 1 <= len(sites) <= 2 or len(set(map(str, sites))) < len(sites):
+        raise RulesError(f"{entry.place}: sites must be a list of one or two different names, got {sites!r}.")
     motif = entry.choice("motif", MOTIFS, default=None)
     return Host(motif, entry.number("bond", 0.3, LONGEST_BOND), tuple(map(str, sites)))
 

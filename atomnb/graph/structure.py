@@ -15,6 +15,7 @@ from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError
 from atomnb.graph.bonds import find_bonds
 from atomnb.graph.neighbors import Neighbors, neighbors_radius
+from atomnb.graph.radii import bond_range
 from atomnb.graph.rings import Rings, find_rings
 from atomnb.graph.rules import ANY, RulesError, RuleSet, load_rules
 from atomnb.graph.species import assign_species, weigh_contents
@@ -38,7 +39,13 @@ LEAST_ERROR = 0.02
 MARGIN = 1.25
 """Atoms nearer to the border than this many of the crystal's longest bonds may have neighbours outside the image."""
 
+NEAREST, FARTHEST = 0.85, 1.65
+"""Crystal's bonds: a foreign atom in a flat sheet may rise out of it, which shortens its bonds as seen from above, and
+it is not bonded to its second neighbours, 1.73 bonds away."""
+
 _SHELLS = 9
+_FEWEST = 3  # neighbours of an atom in a planar net
+_AS_WIDE = 0.7  # share of the widest step between shells; on a square net two are equal and noise would choose
 
 
 class HostNet(NamedTuple):
@@ -216,7 +223,7 @@ def _draw(table: AtomTable, rules: RuleSet, names, scores, there) -> StructureGr
     part = there & ~np.isin(names, rules.ignored)
     scale, ranges = _scale_and_ranges(table, symbols, part, rules)
     points = table.positions_yx * scale
-    errors = np.hypot(np.nan_to_num(table.errors_yx * scale, nan=UNKNOWN_ERROR), LEAST_ERROR)
+    errors = np.hypot(np.nan_to_num(table.errors_yx * scale, nan=UNKNOWN_ERROR, posinf=UNKNOWN_ERROR), LEAST_ERROR)
     neighbors = _bonds(points, symbols, errors, part, ranges, kinds, names, rules)
     rings = find_rings(points, neighbors)
     host = _host(points, neighbors, rings, rules)
@@ -237,7 +244,7 @@ def _check(table: AtomTable, rules: RuleSet) -> None:
         raise AtomnbError(f"two atoms stand at one place: rows {named}; leave one of each pair out.")
     if len(table) < A_FEW or needs_species(table, rules):
         return
-    names = sorted(set(table.df["species"].astype(str)))
+    names = sorted({str(name) for name in table.df["species"]})
     if not any(rules.of(name).site for name in names):
         home = [name for name, s in rules.species.items() if s.site]
         raise RulesError(
@@ -274,16 +281,31 @@ def _scale_and_ranges(table, symbols, part, rules: RuleSet):
         widest = (min(low for low, _ in ranges.values()), max(high for _, high in ranges.values()))
         kinds = sorted(set(symbols))
         ranges |= {(a, b): widest for a in kinds for b in kinds if a <= b and (a, b) not in ranges}
+    elif rules.host.bond:
+        ranges = _to_foreign(symbols, rules) | ranges
     return scale, ranges
 
 
+def _to_foreign(symbols, rules: RuleSet) -> dict[tuple[str, str], tuple[float, float]]:
+    """Range (Å) of the bonds between the atoms of a flat sheet and elements without an entry in the rules."""
+    home = {s.symbol for s in rules.species.values() if s.site}
+    foreign = set(symbols) - {s.symbol for s in rules.species.values()}
+    ranges = {}
+    for pair in ((a, b) for a in home for b in foreign):
+        low, high = bond_range(*pair)
+        bond = rules.host.bond
+        ranges[tuple(sorted(pair))] = (min(low, NEAREST * bond), min(high, FARTHEST * bond))
+    return ranges
+
+
 def _first_gap(yx: np.ndarray, spacing: float) -> float:
-    """Length that parts the first shell of neighbours from the second: the middle of the widest step between them."""
+    """Length that parts the first shell of neighbours from the second: the middle of the first wide step."""
     count = min(_SHELLS + 1, len(yx))
     distance = np.median(cKDTree(yx).query(yx, k=count)[0][:, 1:], axis=0)
-    if len(distance) < 2:
+    if len(distance) <= _FEWEST:
         return 1.3 * spacing
-    step = np.argmax(distance[1:] / distance[:-1])
+    width = np.log(distance[_FEWEST:] / distance[_FEWEST - 1 : -1])
+    step = _FEWEST - 1 + np.argmax(width >= _AS_WIDE * width.max())
     return float(np.sqrt(distance[step] * distance[step + 1]))
 
 

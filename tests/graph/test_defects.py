@@ -156,6 +156,36 @@ def test_nothing_in_gives_an_empty_table_with_all_columns():
     assert list(lone) == list(COLUMNS)
 
 
+@pytest.mark.parametrize("element", ["Fe", "Pt", "Al", "P", "W"])
+@pytest.mark.parametrize(("name", "formula"), [("graphene", "C3"), ("hbn", "N3")])
+def test_an_element_without_an_entry_is_bonded_to_the_sheet_it_rises_from(element, name, formula):
+    yx, content = sheet(name, None)
+    content = np.array(content, object)
+    usual = np.flatnonzero(content == ("C" if name == "graphene" else "B"))
+    middle = usual[np.hypot(*(yx[usual] - yx.mean(axis=0)).T).argmin()]
+    content[middle] = element
+    found = find_defects(yx, rules=name, species=content)
+    assert found["formula"].tolist() == [f"{element}1{formula}"] and found["rings"][0] == ()
+
+
+@pytest.mark.parametrize(("name", "formula"), [("fcc-001", "Va1X4"), ("fcc-111", "Va1X6"), ("si-110", "Va1X3")])
+@pytest.mark.parametrize("noise", [0.0, 0.06])
+def test_generic_rules_find_the_net_of_any_lattice(name, formula, noise):
+    columns = create_structure(name, size_angstrom=(50, 50)).columns()
+    yx = columns.positions_yx
+    away = np.hypot(*(yx - yx.mean(axis=0)).T)
+    noisy = np.delete(np.random.default_rng(0).normal(yx, noise), away.argmin(), axis=0)
+    assert find_defects(noisy, rules="generic")["formula"].tolist() == [formula]
+
+
+def test_a_handful_of_atoms_far_apart_and_errors_without_bound_do_no_harm():
+    uneven = np.array([[0, 0], [0, 0.4], [5, 5], [5, 6], [9, 9], [9, 11.0]])
+    assert list(find_defects(uneven, rules="graphene", species=["C"] * 6)) == list(COLUMNS)
+    yx, content = sheet("graphene", "three_fold")
+    table = atomnb.AtomTable.from_positions(yx).df.assign(species=content, y_err=np.inf, x_err=np.nan)
+    assert find_defects(table, rules="graphene")["formula"].tolist() == ["Si1C3"]
+
+
 def test_bad_positions_and_species_are_told():
     yx, content = sheet("graphene", "three_fold")
     with pytest.raises(AtomnbError, match="at one place"):
@@ -172,6 +202,10 @@ def test_bad_positions_and_species_are_told():
         find_defects(yx, rules="mos2")
     with pytest.raises(AtomnbError, match="each of the"):
         find_defects(yx, rules="graphene", species=content[:-1])
+    with pytest.raises(AtomnbError, match="know no species"):
+        find_defects(yx, rules="graphene", species=[None, *content[1:]])
+    with pytest.raises(AtomnbError, match=r"pairs \(y, x\)"):
+        find_defects(np.zeros((4, 3)), rules="graphene")
 
 
 def test_analyze_draws_bonds_and_names_defects_of_an_image():

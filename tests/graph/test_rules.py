@@ -70,11 +70,20 @@ def test_unknown_species_are_refused(species):
         ("name: lone iron, formula: Fe1C3", "formula: Fe1C3", "needs a name"),
         ("host: {", "hosts: {", "unknown entry 'hosts'"),
         ("name: mine", "name: [", "not valid YAML"),
+        ("motif: honeycomb", "motif: [honeycomb]", "motif must be one of"),
+        ("sites: [C]", "sites: [C, C]", "different names"),
+        ("sites: [C]", "sites: [C, D]", "at home on the host site 'D'"),
+        ("name: mine", "ignored: O", "ignored must be a list"),
     ],
 )
 def test_mistakes_are_named(before, after, message):
     with pytest.raises(RulesError, match=message):
         parse_rules(GOOD.replace(before, after), name="mine")
+
+
+def test_names_must_be_a_list():
+    with pytest.raises(RulesError, match="names must be a list"):
+        parse_rules(GOOD.split("names:")[0] + "names: 3")
 
 
 def test_a_rule_file_must_be_a_mapping():
