@@ -28,16 +28,31 @@ def kind_of(group: Group, graph: StructureGraph) -> str:
         if not any(more):
             return "vacancy"
         own = {symbol for site in graph.rules.host.sites for symbol in _full_column(graph, site)}
+        if all(_is_between(group, graph, atom) for atom in group.dopants) and all(set(m) <= own for m in more):
+            return "adatom"
         return "antisite" if all(set(m) <= own for m in more) else "dopant"
     sizes = graph.rings.sizes[group.rings]
     missing = round(group.missing)
     if len(sizes) and sizes.max() > HOLE:
         return "hole"
+    if missing < 0 and _round_one_atom(group, graph):
+        return "adatom"
     if len(sizes) >= BOUNDARY:
         return "boundary" if abs(missing) <= 0.25 * len(sizes) else "disorder"
     if missing > 0:
         return "vacancy"
     return "adatom" if missing < 0 or not len(sizes) else "rotation"
+
+
+def _round_one_atom(group: Group, graph: StructureGraph) -> bool:
+    """Whether the rings have an atom in common, as those round an atom between the sites have."""
+    rings = [set(graph.rings.of(r).tolist()) for r in group.rings]
+    return bool(rings) and bool(set.intersection(*rings))
+
+
+def _is_between(group: Group, graph: StructureGraph, atom: int) -> bool:
+    """Whether a dopant stands on no site: it has no bond, or there are as many atoms too many as dopants."""
+    return graph.coordination[atom] == 0 or (group.exact and round(group.missing) <= -len(group.dopants))
 
 
 def formula_of(group: Group, graph: StructureGraph) -> str:
@@ -118,10 +133,12 @@ def _written(content: Mapping[str, int]) -> str:
 
 
 def _by_sites(group: Group, graph: StructureGraph) -> str | None:
-    """'V_S', 'V_S2', 'Mo_S2', 'Cr_Mo', joined by '+' where there are several; None for rings without them."""
+    """'V_S', 'V_S2', 'Mo_S2', 'Cr_Mo', 'Fe_i' (on no site), joined by '+'; None for rings without them."""
     parts: Counter[str] = Counter()
     for atom in group.dopants:
         more, less = _change(graph, atom)
+        if _is_between(group, graph, atom):
+            more, less = graph.rules.of(graph.species[atom]).content, {}
         parts[f"{_written(more).replace('V', 'vanadium') or 'V'}_{_written(less) or 'i'}"] += 1
     for site, count in missing_by_site(group, graph).items():
         if count:

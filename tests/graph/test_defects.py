@@ -7,6 +7,7 @@ import atomnb
 from atomnb.errors import AtomnbError
 from atomnb.graph.defects import COLUMNS, find_defects
 from atomnb.graph.rules import RulesError
+from atomnb.graph.structure import build_graph
 from atomnb.simulate.structures import create_structure
 
 pytest.importorskip("ase")
@@ -184,6 +185,28 @@ def test_a_handful_of_atoms_far_apart_and_errors_without_bound_do_no_harm():
     yx, content = sheet("graphene", "three_fold")
     table = atomnb.AtomTable.from_positions(yx).df.assign(species=content, y_err=np.inf, x_err=np.nan)
     assert find_defects(table, rules="graphene")["formula"].tolist() == ["Si1C3"]
+
+
+@pytest.mark.parametrize("species", ["Mo", "S", "S2", "Au"])
+def test_an_atom_in_the_middle_of_a_ring_is_on_no_site(species):
+    yx, content = sheet("mos2", None)
+    graph = build_graph(yx, rules="mos2", species=content)
+    centres = graph.rings.centres_yx / graph.scale
+    middle = centres[np.hypot(*(centres - yx.mean(axis=0)).T).argmin()]
+    found = find_defects(np.concatenate([yx, [middle]]), rules="mos2", species=[*content, species])
+    assert found["missing"].tolist() == [-1]
+    assert found["kind"].tolist() == ["dopant" if species == "Au" else "adatom"]
+    assert found["name"][0] in (f"{species}_i", f"unseen: {found['formula'][0]}-3-3-3-3-3-3#{found['topology'][0][:4]}")
+
+
+def test_a_dopant_without_a_bond_is_on_no_site():
+    columns = create_structure("srtio3-001", size_angstrom=(40, 40)).columns()
+    kinds = {"Sr": "A", "TiO": "B", "O": "O"}
+    species = np.array([kinds[c] for c in columns.content], object)
+    oxygen = np.flatnonzero(species == "O")
+    away = np.hypot(*(columns.positions_yx[oxygen] - columns.positions_yx.mean(axis=0)).T)
+    species[oxygen[away.argmin()]] = "Fe"
+    assert find_defects(columns.positions_yx, rules="perovskite", species=species)["name"].tolist() == ["Fe_i"]
 
 
 def test_bad_positions_and_species_are_told():
