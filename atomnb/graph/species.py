@@ -75,7 +75,10 @@ def assign_species(atoms: AtomTable, *, rules, neighbors, exponent: float = EXPO
 
 
 def sites_by_contrast(bright: np.ndarray, neighbors, rules: RuleSet, exponent: float) -> np.ndarray:
-    """Kind of host site (N,) from ln(brightness) (N,): whether an atom is brighter than its neighbours, by majority."""
+    """Kind of host site (N,) from ln(brightness) (N,): whether an atom is brighter than its neighbours, by majority.
+
+    Where the rules name no elements (M and X, A and B) the first of their sites is taken to be the brighter.
+    """
     kinds = rules.host.sites
     if len(kinds) == 1 or not len(bright):
         return np.full(len(bright), kinds[0], object)
@@ -89,9 +92,17 @@ def sites_by_contrast(bright: np.ndarray, neighbors, rules: RuleSet, exponent: f
         vote = same - 2 * (one @ side) + 0.5 * side
         side = np.where(vote == 0, side, np.sign(vote))
     brighter, fainter = kinds
-    if expected_brightness(_usual(rules, kinds[1]), exponent) > expected_brightness(_usual(rules, kinds[0]), exponent):
+    known = _elements_known(rules)
+    if known and expected_brightness(_usual(rules, kinds[1]), exponent) > expected_brightness(
+        _usual(rules, kinds[0]), exponent
+    ):
         brighter, fainter = fainter, brighter
     return np.where(side > 0, brighter, fainter).astype(object)
+
+
+def _elements_known(rules: RuleSet) -> bool:
+    """Whether all symbols of the crystal are elements; the B of A and B is not boron."""
+    return all(element in ATOMIC_NUMBERS for s in rules.species.values() if s.site for element in s.content)
 
 
 def _usual(rules: RuleSet, site: str) -> Species:
@@ -126,11 +137,16 @@ def _contents(bright: np.ndarray, sites: np.ndarray, rules: RuleSet, exponent: f
 
 
 def _options(rules: RuleSet, usual: str, exponent: float) -> list[tuple[str, float]]:
-    """The contents a site may have and ln of their brightness against the usual one's, which comes first."""
+    """The contents a site may have and ln of their brightness against the usual one's, which comes first.
+
+    Without elements only columns of the same kind with another number of atoms can be compared.
+    """
     base = expected_brightness(rules.species[usual], exponent)
     contents = {tuple(rules.species[usual].content.items()): usual}
+    known = _elements_known(rules)
     for name, species in rules.species.items():
-        contents.setdefault(tuple(species.content.items()), name)
+        if known or set(species.content) == set(rules.species[usual].content):
+            contents.setdefault(tuple(species.content.items()), name)
     return [
         (name, float(np.log(expected_brightness(rules.species[name], exponent) / base))) for name in contents.values()
     ]

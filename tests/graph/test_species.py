@@ -80,6 +80,28 @@ def test_an_atom_as_bright_as_nothing_is_an_empty_site(sheet):
     assert find_defects(table, rules="mos2")["name"].tolist() == ["V_S2"]
 
 
+@pytest.mark.parametrize(
+    ("name", "rules", "brightness", "called"),
+    [
+        ("mos2", "tmd", {"Mo": 1.0, "S2": 0.4}, {"Mo": "metal", "S2": "chalcogen pair"}),
+        ("srtio3-001", "perovskite", {"Sr": 1.0, "TiO": 0.5}, {"Sr": "A", "TiO": "B"}),
+    ],
+)
+def test_without_elements_the_first_site_is_the_brighter(name, rules, brightness, called):
+    columns = create_structure(name, size_angstrom=(40, 40)).columns()
+    seen = np.isin(columns.content, list(brightness))
+    content = np.array(columns.content)[seen]
+    table = atomnb.AtomTable.from_positions(columns.positions_yx[seen]).df
+    table["intensity"] = [brightness[c] for c in content]
+    assert build_graph(table, rules=rules).species.tolist() == [called[c] for c in content]
+
+
+def test_half_a_chalcogen_pair_is_a_vacancy_though_its_element_is_not_known(sheet):
+    table = sheet.drop(columns=["species", "species_score"])
+    table.loc[central(sheet, "chalcogen pair"), "intensity"] = 0.25
+    assert find_defects(table, rules="tmd")["name"].tolist() == ["V_X"]
+
+
 def test_columns_without_names_or_brightness_cannot_be_named(sheet):
     bare = atomnb.AtomTable(sheet[["y", "x"]])
     with pytest.raises(AtomnbError, match="neither species nor intensities"):
