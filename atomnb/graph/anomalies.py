@@ -31,7 +31,7 @@ class Group:
     around : rings that hold a dopant, of whatever size
     missing : atoms that would fill the rings as the crystal does, beyond those that are there
     exact : the count is that of the crystal inside the same rim; else it is estimated from the area, and not whole
-    unbound : atoms of the crystal's kind that are bonded to no ring: adatoms, or noise taken for atoms
+    unbound : atoms without bonds, and those that hang in its rings: adatoms, or noise taken for atoms
     empty_yx : (K, 2) Å, places at which a bond of a dangling atom points to no atom
     """
 
@@ -170,7 +170,7 @@ def _group(graph: StructureGraph, atoms, rings, dopant: np.ndarray, rings_of: _R
     concerned = np.union1d(rings, around)
     inside = _hanging_inside(graph, concerned)
     missing, exact = _missing(graph, concerned, inside)
-    unbound = inside + int((graph.coordination[loose] == 0).sum())
+    unbound = inside + int((graph.coordination[atoms] == 0).sum())
     return Group(
         dopants, bonded, dangling, lacking, rings, around, missing, exact, unbound, _empty_sites(graph, lacking)
     )

@@ -252,3 +252,13 @@ def test_noise_has_no_atoms_and_no_defects():
 def test_bare_positions_of_a_crystal_of_one_element_are_taken_for_its_atoms():
     yx, _ = sheet("graphene", "stone_wales")
     assert find_defects(yx, rules="graphene")["name"].tolist() == ["Stone–Wales 55-77"]
+
+
+def test_a_lone_foreign_atom_in_the_middle_of_a_ring_is_not_sure():
+    yx, content = sheet("graphene", None)
+    middle = np.argmin(np.hypot(*(yx - yx.mean(axis=0)).T))
+    near = np.argsort(np.hypot(*(yx - yx[middle]).T))[1:4]
+    hollow = yx[middle] - (yx[near[0]] - yx[middle])
+    table = atomnb.AtomTable.from_positions(np.concatenate([yx, [hollow]])).df.assign(species=[*content, "Si"])
+    found = find_defects(table, rules="graphene")
+    assert found["bonds"].tolist() == ["0f"] and found["confidence"][0] <= 0.5
