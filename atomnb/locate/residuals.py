@@ -117,11 +117,16 @@ class Excess:
             gone = caused * power.mean()
             variance = product[0, _LAGS] / max(pairs[0, _LAGS] + gone[0, _LAGS], 0.3 * pairs[0, _LAGS] + 1)
             correlation = (product / max(variance, 1e-9) - gone) / np.maximum(pairs, 1)
-            correlation[np.abs(correlation) < 3 / np.sqrt(np.maximum(pairs, 1))] = 0
+            correlation *= _beyond_chance(correlation, 3 / np.sqrt(np.maximum(pairs, 1)))
             power = np.clip(1 + (overlap * correlation).sum((1, 2)), 0.5, 20)
         area = 4 * np.pi * width**2
         freed = max(1 - 3 / area, 0.5) / max(1 - 3 * power.mean() / area, 0.3)
         return tuple(float(p) for p in power * freed)
+
+
+def _beyond_chance(value: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Share of each value to believe: none within `chance`, and nearly all far beyond it, without a step between."""
+    return np.maximum(0, 1 - (chance / np.maximum(np.abs(value), 1e-12)) ** 4)
 
 
 def _dot(a, b) -> np.ndarray:
