@@ -26,6 +26,7 @@
 
 # %%
 import os
+import warnings
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -34,6 +35,7 @@ import pandas as pd
 
 import atomnb
 from atomnb.data.examples import sample_truth
+from atomnb.errors import RangeWarning
 from atomnb.locate.peaks import find_peaks
 from atomnb.metrics import match_positions
 from atomnb.scale import neighbour_distances
@@ -266,13 +268,16 @@ plt.show()
 # ## 7. What only the narrow model can do
 #
 # The universal model knows one class, *column*. The model of a material gives names. On its own material that is what
-# you want; on another the names are false, and nothing in the table says so.
+# you want; on another the names are false, and nothing in the table says so. At most `messages` does, when the model
+# sees no lattice at all.
 
 # %%
 for name in ("graphene-si", "perovskite"):
-    analysis = atomnb.analyze(atomnb.sample_image(name), model="graphene-si", refine=False)
+    with warnings.catch_warnings(action="ignore", category=RangeWarning):
+        analysis = atomnb.analyze(atomnb.sample_image(name), model="graphene-si", refine=False)
     counted = pd.Series(sample_truth(name).df["species"]).value_counts().to_dict()
     print(f"sample {name!r}: in truth {counted}, named {analysis.atoms.df['species'].value_counts().to_dict()}")
+    print("".join(f"    told: {message}\n" for message in analysis.messages), end="")
 
 # %% [markdown]
 # ## What to take away
