@@ -1,11 +1,9 @@
 """Files that are damaged, empty, hostile or no image: each is refused with a message that helps, and runs no code."""
 
-import gc
 import json
 import os
 import pickle
 import struct
-import warnings
 import zipfile
 import zlib
 
@@ -20,14 +18,6 @@ from atomnb.errors import AtomnbError, FileFormatError
 from atomnb.io.formats import known_endings
 from atomnb.io.safety import check_zarr
 from atomnb.io.stem import list_images
-
-
-@pytest.fixture(autouse=True)
-def _let_go_of_damaged_files():
-    """RosettaSciIO leaves a truncated TIFF open; it is collected here, not in whatever test comes next."""
-    yield
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        gc.collect()
 
 
 class Trap:
