@@ -18,6 +18,7 @@ import yaml
 
 from atomnb.data.elements import ELEMENTS
 from atomnb.errors import AtomnbError
+from atomnb.graph.rule_yaml import load_rule_yaml
 
 RULES_DIR = Path(__file__).parent / "rulesets"
 RULES_VARIABLE = "ATOMNB_RULES"
@@ -216,7 +217,7 @@ def parse_rules(text: str, *, name: str = "rules") -> RuleSet:
     RulesError
     """
     try:
-        raw = yaml.safe_load(text)
+        raw = load_rule_yaml(text)
     except yaml.YAMLError as error:
         raise RulesError(f"{name} is not valid YAML: {error}") from error
     entry = _Entry(raw, name)
@@ -267,6 +268,12 @@ class _Entry:
             return None
         return _number(value, low, high, f"{self.place}: {key}")
 
+    def whole(self, key: str, low: int, high: int, *, default: int | None = None) -> int | None:
+        value = self.number(key, low, high, default=default)
+        if value is not None and value != int(value):
+            raise RulesError(f"{self.place}: {key} must be a whole number, got {value!r}: round it, or leave it out.")
+        return None if value is None else int(value)
+
     def rows(self, key: str) -> list:
         value = self.raw.get(key) or []
         if not isinstance(value, list):
@@ -301,12 +308,12 @@ def _species(entry: _Entry, host: Host) -> Species:
     if not symbol.isalpha():
         raise RulesError(f"{entry.place}: symbol must be letters only, got {symbol!r}.")
     site = entry.choice("site", host.sites, default=None)
-    count, valence = entry.number("count", 1, 1000, default=1), entry.number("valence", 1, 12, default=4)
-    return Species(symbol, {symbol: int(count)}, int(valence), site)
+    count, valence = entry.whole("count", 1, 1000, default=1), entry.whole("valence", 1, 12, default=4)
+    return Species(symbol, {symbol: count}, valence, site)
 
 
 def _ranges(entry: _Entry, symbols: set[str]) -> dict[tuple[str, str], tuple[float, float]]:
-    ranges = {}
+    ranges, written = {}, {}
     for pair, limits in entry.raw.items():
         place = f"{entry.place}: {pair}"
         ends = str(pair).split("-")
@@ -318,7 +325,10 @@ def _ranges(entry: _Entry, symbols: set[str]) -> dict[tuple[str, str], tuple[flo
         low, high = (_number(value, 0.0, LONGEST_BOND, place) for value in limits)
         if low >= high:
             raise RulesError(f"{place}: the shortest bond ({low:g} Å) is not below the longest ({high:g} Å).")
-        ranges[tuple(sorted(ends))] = (float(low), float(high))
+        bond = tuple(sorted(ends))
+        if bond in ranges:
+            raise RulesError(f"{entry.place}: {written[bond]} and {pair} are the same bond: keep one of them.")
+        ranges[bond], written[bond] = (float(low), float(high)), pair
     return ranges
 
 
@@ -329,8 +339,7 @@ def _named(entry: _Entry) -> NamedDefect:
     rings = entry.raw.get("rings")
     if rings is not None and not (isinstance(rings, list) and all(isinstance(n, int) and n > 2 for n in rings)):
         raise RulesError(f"{entry.place}: rings must be a list of ring sizes from 3 up, got {rings!r}.")
-    missing = entry.number("missing", -20, 1000)
     return NamedDefect(
         str(entry.raw["name"]), entry.raw.get("formula"), tuple(sorted(rings)) if rings else None,
-        None if missing is None else int(missing),
+        entry.whole("missing", -20, 1000),
     )  # fmt: skip

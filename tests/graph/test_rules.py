@@ -74,11 +74,29 @@ def test_unknown_species_are_refused(species):
         ("sites: [C]", "sites: [C, C]", "different names"),
         ("sites: [C]", "sites: [C, D]", "at home on the host site 'D'"),
         ("name: mine", "ignored: O", "ignored must be a list"),
+        ("valence: 4}", "count: 1.5}", r"species: Fe: count must be a whole number, got 1\.5: round it"),
+        ("valence: 3", "valence: 2.5", r"species: C: valence must be a whole number, got 2\.5"),
+        ("formula: Fe1C3", "rings: [5, 7], missing: 0.5", r"missing must be a whole number, got 0\.5"),
+        ("C-Fe: [1.5, 2.3]", "C-Fe: [1.5, 2.3]\n  Fe-C: [1.5, 2.0]", "C-Fe and Fe-C are the same bond: keep one"),
+        ("C-Fe: [1.5, 2.3]", "C-Fe: [1.5, 2.3]\n  C-Fe: [1.5, 2.0]", "'C-Fe' is given here.*again here: keep one"),
+        ("name: mine", "projected: yes", "projected must be one of True, False, got 'yes'"),
     ],
 )
 def test_mistakes_are_named(before, after, message):
-    with pytest.raises(RulesError, match=message):
+    with pytest.raises(RulesError, match=f"(?s){message}"):
         parse_rules(GOOD.replace(before, after), name="mine")
+
+
+@pytest.mark.parametrize("element", ["N", "Y", "No"])
+def test_elements_that_yaml_takes_for_truth_values_are_elements(element):
+    rules = parse_rules(GOOD.replace("Fe", element).replace("name: mine", "ignored: [y, off]\nprojected: true"))
+    assert rules.of(element).content == {element: 1} and rules.of(element).valence == 4
+    assert rules.ranges["C", element] == (1.5, 2.3)
+    assert rules.ignored == ("y", "off") and rules.projected is True
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    assert parse_rules(GOOD.replace("valence: 4", "count: 2.0")).of("Fe").content == {"Fe": 2}
 
 
 def test_names_must_be_a_list():
