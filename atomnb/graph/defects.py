@@ -11,6 +11,7 @@ from atomnb.data.atoms import AtomTable
 from atomnb.graph.anomalies import Group, find_groups
 from atomnb.graph.confidence import confidence_of
 from atomnb.graph.naming import bond_code, formula_of, kind_of, name_of, ring_atoms, ring_code
+from atomnb.graph.rules import load_rules
 from atomnb.graph.structure import StructureGraph, as_atoms, build_graph
 from atomnb.graph.topology import topology_hash
 
@@ -93,6 +94,7 @@ def find_defects(
     >>> atomnb.find_defects(sheet.columns().positions_yx, rules="graphene", pixel_size=1.0)["name"].tolist()
     ['Stone–Wales 55-77']
     """
+    rules = load_rules(rules)
     table = as_atoms(atoms, species=species, pixel_size=pixel_size)
     frames = np.unique(table.df["frame"].to_numpy())
     graphs = [build_graph(table.in_frame(frame), rules=rules) for frame in frames]

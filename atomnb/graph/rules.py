@@ -194,6 +194,11 @@ def load_rules(rules: str | Path | RuleSet) -> RuleSet:
     """
     if isinstance(rules, RuleSet):
         return rules
+    if not isinstance(rules, (str, os.PathLike)):
+        raise RulesError(
+            f"rules must be the name of a rule set, the path of a YAML file or a RuleSet, got {rules!r}: choose "
+            f"{', '.join(list_rules())}."
+        )
     path = _path_of(rules)
     return parse_rules(path.read_text(encoding="utf-8"), name=path.stem)
 

@@ -227,6 +227,11 @@ def test_bad_positions_and_species_are_told():
         find_defects(yx, rules="graphene", species=content[:-1])
     with pytest.raises(AtomnbError, match="know no species"):
         find_defects(yx, rules="graphene", species=[None, *content[1:]])
+    for nothing in (yx, yx[:0]):
+        with pytest.raises(RulesError, match=r"rules must be .*choose .*graphene"):
+            find_defects(nothing, rules=None)
+    with pytest.raises(RulesError, match=r"no rules 'grafene': choose .*graphene"):
+        find_defects(yx[:0], rules="grafene")
     with pytest.raises(AtomnbError, match=r"pairs \(y, x\)"):
         find_defects(np.zeros((4, 3)), rules="graphene")
 
@@ -240,6 +245,8 @@ def test_analyze_draws_bonds_and_names_defects_of_an_image():
     assert set(result.defects) == set(COLUMNS)
     assert all(0 <= row < len(result.atoms) for atoms in result.defects["atoms"] for row in atoms)
     assert atomnb.analyze(image).defects is None
+    with pytest.raises(RulesError, match=r"rules must be .*choose .*diamond110"):
+        atomnb.analyze(image, rules=True)
 
 
 def test_noise_has_no_atoms_and_no_defects():

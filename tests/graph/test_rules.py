@@ -112,3 +112,9 @@ def test_a_rule_file_must_be_a_mapping():
 def test_unknown_rules_say_which_there_are():
     with pytest.raises(RulesError, match=r"choose .*graphene"):
         load_rules("grafene")
+
+
+@pytest.mark.parametrize("rules", [None, False, 5, ["graphene"]])
+def test_rules_of_another_type_are_told_with_a_list_of_the_rule_sets(rules):
+    with pytest.raises(RulesError, match=r"rules must be the name .*choose .*graphene, .*mos2"):
+        load_rules(rules)
