@@ -7,7 +7,7 @@ import pandas as pd
 
 from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError
-from atomnb.graph.geometry import bond_lengths
+from atomnb.graph.geometry import bond_lengths, turn_angles
 from atomnb.graph.structure import StructureGraph
 
 BOND_COLUMNS = ("first", "second", "bond", "length", "length_err", "probability")
@@ -77,11 +77,21 @@ def measure_angles(graph: StructureGraph, atoms: AtomTable, members, *, at=None)
     rows = _checked(graph, atoms, members)
     yx, errors = _in_angstrom(graph, atoms)
     indptr, indices, _ = graph.neighbors.adjacency()
-    found = []
+    triples = []
     for apex in rows if at is None else np.intersect1d(rows, at):
         ends = np.intersect1d(indices[indptr[apex] : indptr[apex + 1]], rows)
-        found += [_angle(yx, errors, graph.symbols, apex, pair) for pair in _round_the_apex(yx, apex, ends)]
-    table = pd.DataFrame(found, columns=list(ANGLE_COLUMNS))
+        triples += _round_the_apex(yx, apex, ends)
+    measured = turn_angles(yx, triples, errors)
+    ends = np.sort(graph.symbols[measured.atoms[:, [0, 2]]].astype(str), axis=1)
+    corners = [f"{a}–{apex}–{b}" for (a, b), apex in zip(ends, graph.symbols[measured.atoms[:, 1]], strict=True)]
+    table = pd.DataFrame(
+        {
+            "first": measured.atoms[:, 0], "apex": measured.atoms[:, 1], "second": measured.atoms[:, 2],
+            "corner": np.array(corners, object), "angle": np.degrees(measured.value),
+            "angle_err": np.degrees(measured.error),
+        },
+        columns=list(ANGLE_COLUMNS),
+    )  # fmt: skip
     return table.sort_values(["corner", "angle"], kind="stable", ignore_index=True)
 
 
@@ -103,43 +113,14 @@ def _in_angstrom(graph: StructureGraph, atoms: AtomTable) -> tuple[np.ndarray, n
     return atoms.positions_yx * scale, atoms.errors_yx * scale
 
 
-def _round_the_apex(yx: np.ndarray, apex: int, ends: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of ends that follow one another round the apex, in the direction of growing angle (y downwards)."""
+def _round_the_apex(yx: np.ndarray, apex: int, ends: np.ndarray) -> list[tuple[int, int, int]]:
+    """(end, apex, end) of ends that follow one another round the apex, in the sense from x toward y."""
     if len(ends) < 2:
         return []
     offset = yx[ends] - yx[apex]
     ordered = ends[np.argsort(np.arctan2(offset[:, 0], offset[:, 1]))]
-    pairs = list(zip(ordered, np.roll(ordered, -1), strict=True))
+    triples = [(first, apex, second) for first, second in zip(ordered, np.roll(ordered, -1), strict=True)]
     if len(ends) > 2:
-        return pairs
+        return triples
     # of two bonds only the smaller of the two angles between them is meant
-    return [min(pairs, key=lambda pair: _turn(yx, apex, pair))]
-
-
-def _turn(yx: np.ndarray, apex: int, pair) -> float:
-    """Angle (rad, 0 to 2π) from the first end to the second, round the apex."""
-    (y, x), (v, u) = yx[list(pair)] - yx[apex]
-    return float((np.arctan2(v, u) - np.arctan2(y, x)) % (2 * np.pi))
-
-
-def _angle(yx, errors, symbols, apex: int, pair) -> dict:
-    """One row of the table of angles."""
-    first, second = pair
-    turned = [_gradient(yx[end] - yx[apex]) for end in pair]
-    squares = (turned[0] * errors[first]) ** 2 + (turned[1] * errors[second]) ** 2
-    squares += ((turned[0] - turned[1]) * errors[apex]) ** 2
-    ends = sorted(str(symbols[end]) for end in pair)
-    return {
-        "first": int(first),
-        "apex": int(apex),
-        "second": int(second),
-        "corner": f"{ends[0]}–{symbols[apex]}–{ends[1]}",
-        "angle": float(np.degrees(_turn(yx, apex, pair))),
-        "angle_err": float(np.degrees(np.sqrt(squares.sum()))),
-    }
-
-
-def _gradient(offset: np.ndarray) -> np.ndarray:
-    """Derivative (rad/Å) of the direction of (y, x) by y and x."""
-    y, x = offset
-    return np.array([x, -y]) / (x**2 + y**2)
+    return [triples[int(np.argmin(turn_angles(yx, triples).value))]]

@@ -51,14 +51,30 @@ def bond_angles(positions_yx, pairs, errors_yx=None) -> Measured:
     Measured
         `atoms` are (end, vertex, end).
     """
-    yx, pairs, variance = _arrays(positions_yx, pairs, errors_yx, 2)
-    triples = angle_triples(pairs)
+    turned = turn_angles(positions_yx, angle_triples(pairs), errors_yx)
+    return turned._replace(value=np.minimum(turned.value, 2 * np.pi - turned.value))
+
+
+def turn_angles(positions_yx, triples, errors_yx=None) -> Measured:
+    """Angle at a vertex from one end to the other in the sense from x toward y, rad in [0, 2π).
+
+    Parameters
+    ----------
+    positions_yx, errors_yx : as for `bond_lengths`
+    triples : int array (M, 3)
+        (end, vertex, end).
+
+    Examples
+    --------
+    >>> turn_angles([[0, 1], [0, 0], [1, 0]], [[0, 1, 2], [2, 1, 0]]).value.round(3).tolist()
+    [1.571, 4.712]
+    """
+    yx, triples, variance = _arrays(positions_yx, triples, errors_yx, 3)
     first, second = yx[triples[:, 0]] - yx[triples[:, 1]], yx[triples[:, 2]] - yx[triples[:, 1]]
-    cross = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    angle = np.arctan2(np.abs(cross), (first * second).sum(axis=1))
+    cross = first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1]
+    angle = np.arctan2(cross, (first * second).sum(axis=1)) % (2 * np.pi)
     # an end moves the angle across its bond, by 1 / length; the vertex by both at once, against them
-    turn = np.sign(cross)[:, None]
-    by_first, by_second = turn * _across(first), -turn * _across(second)
+    by_first, by_second = -_across(first), _across(second)
     slopes = (by_first, -by_first - by_second, by_second)
     squares = (slope**2 * variance[triples[:, k]] for k, slope in enumerate(slopes))
     return Measured(triples, angle, np.sqrt(sum(squares).sum(axis=1)))
@@ -80,7 +96,7 @@ def angle_triples(pairs) -> np.ndarray:
 
 
 def _across(vector: np.ndarray) -> np.ndarray:
-    """Change of the vector's direction (from y toward −x) when its end moves by (dy, dx)."""
+    """Change of the vector's direction (from x toward y) when its end moves by (dy, dx)."""
     square = (vector**2).sum(axis=1, keepdims=True)
     return np.stack([vector[:, 1], -vector[:, 0]], axis=1) / square
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from atomnb.graph.geometry import angle_triples, bond_angles, bond_lengths
+from atomnb.graph.geometry import angle_triples, bond_angles, bond_lengths, turn_angles
 
 POINTS = np.array([[0.0, 0.0], [0.3, 1.4], [1.2, -0.7], [-1.3, -0.6]])
 STAR = [[0, 1], [0, 2], [0, 3]]
@@ -28,3 +28,16 @@ def test_errors_are_the_scatter_of_repeated_measurements(rng):
     for measure in (bond_lengths, bond_angles):
         scatter = np.std([measure(p, STAR).value for p in trials], axis=0)
         np.testing.assert_allclose(measure(POINTS, STAR, errors).error, scatter, rtol=0.06)
+
+
+def test_a_turn_and_its_way_back_make_a_full_one_with_the_same_error(rng):
+    errors = rng.uniform(0.005, 0.02, POINTS.shape)
+    triples = angle_triples(STAR)
+    there, back = (turn_angles(POINTS, t, errors) for t in (triples, triples[:, ::-1]))
+    np.testing.assert_allclose(there.value + back.value, 2 * np.pi)
+    np.testing.assert_allclose(there.error, back.error)
+    bonds = bond_angles(POINTS, STAR, errors)
+    np.testing.assert_allclose(bonds.value, np.minimum(there.value, back.value))
+    np.testing.assert_allclose(bonds.error, there.error)
+    # y down: from +x a quarter turn leads to +y
+    assert turn_angles([[0, 1], [0, 0], [1, 0]], [[0, 1, 2]]).value.tolist() == [np.pi / 2]
