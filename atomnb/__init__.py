@@ -10,6 +10,7 @@ __version__ = "0.1.0.dev0"
 _PUBLIC = {
     "Analysis": "atomnb.locate.pipeline",
     "AtomTable": "atomnb.data.atoms",
+    "DefectLibrary": "atomnb.graph.library",
     "Flag": "atomnb.data.atoms",
     "Micrograph": "atomnb.data.micrograph",
     "analyze": "atomnb.locate.pipeline",
@@ -19,6 +20,8 @@ _PUBLIC = {
     "list_rules": "atomnb.graph.rules",
     "list_samples": "atomnb.data.examples",
     "load_model": "atomnb.nets.checkpoint",
+    "measure_polarization": "atomnb.order.polarization",
+    "measure_strain": "atomnb.order.strain",
     "read_image": "atomnb.io.stem",
     "sample_image": "atomnb.data.examples",
 }

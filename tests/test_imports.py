@@ -219,6 +219,13 @@ def test_the_public_names_exist():
     assert missing == []
 
 
+@pytest.mark.parametrize("name", ["find_defects", "measure_strain", "measure_polarization", "DefectLibrary"])
+def test_what_follows_the_atoms_is_one_import_away(name):
+    import atomnb
+
+    assert name in dir(atomnb) and getattr(atomnb, name).__name__ == name
+
+
 def _top_level_names(tree: ast.Module):
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
