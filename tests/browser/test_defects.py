@@ -5,15 +5,9 @@ import io
 
 import pytest
 
+from .steps import DRAWN, export, open_app, view
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-READY = ".an-app .an-left .an-segments button"
-DRAWN = ".an-viewer[data-drawn=true]"
-
-
-def open_app(page, served, query: str = "") -> None:
-    page.goto(f"{served.url}/apps/defects{query}", wait_until="commit")
-    page.wait_for_selector(READY)
 
 
 def find_defects(page) -> list[str]:
@@ -25,17 +19,6 @@ def find_defects(page) -> list[str]:
     return [node.get_attribute("data-type") for node in page.query_selector_all(".an-type")]
 
 
-def view(page, name: str) -> None:
-    page.click(f".an-results .an-segments button:has-text('{name}')")
-
-
-def export(page, ending: str) -> bytes:
-    view(page, "Export")
-    with page.expect_download() as download:
-        page.click(f".an-export button:has-text('(.{ending})')")
-    return download.value.path().read_bytes()
-
-
 @pytest.mark.parametrize(
     ("file", "name", "ring"),
     [("trimer.hdf5", "Si trimer", "5-ring"), ("unseen.hdf5", "Si2C5", "5-ring"), ("graphene.hdf5", "Va", "7-ring")],
@@ -43,7 +26,7 @@ def export(page, ending: str) -> bytes:
 def test_real_defects_are_named(page, served, file, name, ring):
     if not (served.data / file).exists():
         pytest.skip("no real microscope files here: set ATOMNB_DATA to their folder")
-    open_app(page, served, f"?file={file}")
+    open_app(page, served, "defects", f"?file={file}")
     found = find_defects(page)
     assert any(name in one for one in found), found
     page.wait_for_selector(f".an-legend >> text={ring}")
@@ -53,7 +36,7 @@ def test_real_defects_are_named(page, served, file, name, ring):
 
 
 def test_from_a_sample_to_one_defect_and_to_files(page, served):
-    open_app(page, served)
+    open_app(page, served, "defects")
     page.click(".an-item:has-text('Graphene with silicon')")
     assert "three-fold Si" in find_defects(page)
 
@@ -84,7 +67,7 @@ def test_from_a_sample_to_one_defect_and_to_files(page, served):
 
 
 def test_an_outline_is_clicked_and_layers_come_and_go(page, served):
-    open_app(page, served)
+    open_app(page, served, "defects")
     page.click(".an-item:has-text('Graphene with silicon')")
     find_defects(page)
     for layer in ("bonds", "rings", "atoms"):
@@ -107,7 +90,7 @@ def test_an_outline_is_clicked_and_layers_come_and_go(page, served):
 
 
 def test_rules_are_checked_while_they_are_typed(page, served):
-    open_app(page, served)
+    open_app(page, served, "defects")
     view(page, "Rules")
     editor = page.locator(".an-editor textarea")
     text = editor.input_value()
@@ -123,6 +106,6 @@ def test_rules_are_checked_while_they_are_typed(page, served):
 
 
 def test_a_broken_file_shows_what_to_do(page, served):
-    open_app(page, served, "?file=broken.dm3")
+    open_app(page, served, "defects", "?file=broken.dm3")
     page.wait_for_selector(".an-error >> text=broken.dm3")
     assert page.locator(".an-go").is_disabled()

@@ -7,16 +7,11 @@ import time
 import numpy as np
 import pytest
 
+from .steps import DRAWN, READY, export, open_app, view
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-DRAWN = ".an-viewer[data-drawn=true]"
-READY = ".an-app .an-left .an-segments button"
 RESULT = ".an-numbers"
-
-
-def open_app(page, served, query: str = "") -> None:
-    page.goto(f"{served.url}/apps/find_atoms{query}", wait_until="commit")
-    page.wait_for_selector(READY)
 
 
 def find_atoms(page) -> int:
@@ -30,17 +25,6 @@ def find_atoms(page) -> int:
 
 def shown(page) -> int:
     return int(page.get_attribute(".an-viewer", "data-shown"))
-
-
-def view(page, name: str) -> None:
-    page.click(f".an-results .an-segments button:has-text('{name}')")
-
-
-def export(page, ending: str) -> bytes:
-    view(page, "Export")
-    with page.expect_download() as download:
-        page.click(f".an-export button:has-text('(.{ending})')")
-    return download.value.path().read_bytes()
 
 
 def test_the_home_page_leads_to_the_pages(page, served):
@@ -58,7 +42,7 @@ def test_the_home_page_leads_to_the_pages(page, served):
 def test_a_real_file_is_analysed_and_exported(page, served, file):
     if not (served.data / file).exists():
         pytest.skip("no real microscope files here: set ATOMNB_DATA to their folder")
-    open_app(page, served, f"?file={file}")
+    open_app(page, served, "find_atoms", f"?file={file}")
     count = find_atoms(page)
     assert count > 300
     rows = list(csv.DictReader(line for line in io.StringIO(export(page, "csv").decode()) if line[0] != "#"))
@@ -79,7 +63,7 @@ def test_a_notebook_runs_and_shows_its_code(page, served):
 
 
 def test_views_are_linked(page, served):
-    open_app(page, served)
+    open_app(page, served, "find_atoms")
     page.click(".an-item:has-text('Silicon')")
     everything = find_atoms(page)
 
@@ -130,7 +114,7 @@ def drag(page, start, end) -> None:
 
 
 def test_a_broken_file_shows_what_to_do(page, served):
-    open_app(page, served)
+    open_app(page, served, "find_atoms")
     page.click("button:has-text('Folder')")
     page.click(".an-item:has-text('broken.dm3')")
     page.wait_for_selector(".an-error >> text=broken.dm3")
@@ -143,12 +127,12 @@ def test_a_broken_file_shows_what_to_do(page, served):
 
 
 def test_nothing_outside_the_data_folder_opens(page, served):
-    open_app(page, served, "?file=../../etc/passwd")
+    open_app(page, served, "find_atoms", "?file=../../etc/passwd")
     page.wait_for_selector(".an-error >> text=not in the data folder")
 
 
 def test_a_long_analysis_can_be_cancelled(page, served):
-    open_app(page, served, "?file=large.npy")
+    open_app(page, served, "find_atoms", "?file=large.npy")
     page.wait_for_selector(DRAWN)
     page.click(".an-go:enabled")
     page.click(".an-cancel")
@@ -162,7 +146,7 @@ def test_a_hundred_megabytes_upload(page, served, tmp_path):
     blank = tmp_path / "blank.npy"
     np.save(blank, np.zeros((5200, 5200), np.float32))
     assert blank.stat().st_size > 100e6
-    open_app(page, served)
+    open_app(page, served, "find_atoms")
     page.click("button:has-text('Upload')")
     assert "up to" in page.inner_text(".an-upload small")
     page.set_input_files(".an-upload input", blank)
@@ -171,7 +155,7 @@ def test_a_hundred_megabytes_upload(page, served, tmp_path):
 
 
 def test_a_closed_page_ends_its_kernel(page, served):
-    open_app(page, served)
+    open_app(page, served, "find_atoms")
     before = {p.pid for p in served.kernels()}
     page.goto(served.url)
     deadline = time.monotonic() + 60
