@@ -122,10 +122,15 @@ def _by_shared_hole(graph: StructureGraph, dopant: np.ndarray, odd_ring: np.ndar
 
 
 def _rings_joined(graph: StructureGraph, odd_ring: np.ndarray, lacking: np.ndarray) -> np.ndarray:
-    """Label of each atom and ring (N + R,): equal where odd rings share a bond, and for the lacking atoms on them."""
+    """Label of each atom and ring (N + R,): equal where odd rings share a bond or an atom with more bonds than the
+    crystal's, and for the lacking atoms on them.
+
+    At an atom with a bond too many rings may meet in that corner alone, as the squares of a mirror-twin line 4|4P do.
+    """
     n = len(graph)
     ring_of = np.repeat(np.arange(len(graph.rings.sizes)), graph.rings.sizes)
-    touching = lacking[graph.rings.atoms] & odd_ring[ring_of]
+    crowded = graph.part & (graph.coordination > graph.host.coordination)
+    touching = (lacking | crowded)[graph.rings.atoms] & odd_ring[ring_of]
     on_ring = np.stack([graph.rings.atoms[touching], n + ring_of[touching]], axis=1)
     adjacent = graph.rings.adjacent()
     side_by_side = n + adjacent[odd_ring[adjacent].all(axis=1)]

@@ -18,7 +18,14 @@ HOLE = 24
 """A ring of more atoms than this is a hole."""
 
 BOUNDARY = 6
-"""This many rings of other sizes in a row, with hardly an atom missing, are a grain boundary."""
+"""This many rings of other sizes in a row, with hardly an atom missing, are a grain boundary; along a line there may be
+more atoms than in the crystal, too, as where the zigzag rows of a twin line 4|4E face each other."""
+
+HARDLY = 0.25
+"""Atoms missing, or too many, per ring of a boundary at most."""
+
+LINE = 0.25
+"""Rings whose centres spread across this share of their spread along, or less, lie in a line."""
 
 
 def kind_of(group: Group, graph: StructureGraph) -> str:
@@ -38,7 +45,8 @@ def kind_of(group: Group, graph: StructureGraph) -> str:
     if missing < 0 and _round_one_atom(group, graph):
         return "adatom"
     if len(sizes) >= BOUNDARY:
-        return "boundary" if abs(missing) <= 0.25 * len(sizes) else "disorder"
+        hardly = abs(missing) <= HARDLY * len(sizes) or (missing < 0 and _in_a_line(group, graph))
+        return "boundary" if hardly else "disorder"
     if missing > 0:
         return "vacancy"
     return "adatom" if missing < 0 or not len(sizes) else "rotation"
@@ -48,6 +56,12 @@ def _round_one_atom(group: Group, graph: StructureGraph) -> bool:
     """Whether the rings have an atom in common, as those round an atom between the sites have."""
     rings = [set(graph.rings.of(r).tolist()) for r in group.rings]
     return bool(rings) and bool(set.intersection(*rings))
+
+
+def _in_a_line(group: Group, graph: StructureGraph) -> bool:
+    """Whether the centres of the rings lie along a line."""
+    across, along = np.linalg.eigvalsh(np.cov(graph.rings.centres_yx[group.rings].T))
+    return bool(across <= LINE**2 * along)
 
 
 def _is_between(group: Group, graph: StructureGraph, atom: int) -> bool:

@@ -39,7 +39,8 @@ def atoms_inside_rim(graph: StructureGraph, rings: np.ndarray) -> float | None:
 def rim_in_crystal(graph: StructureGraph, rings: np.ndarray) -> np.ndarray | None:
     """Corners (n + 1, 2) of the walk along the rim of the rings, as it goes in the perfect crystal, in bonds.
 
-    The first bond leads along x. None where the rim is no single closed walk or touches the border.
+    The first bond leads along x. None where the rim is no single closed walk, touches the border, or does not turn
+    round once in the crystal, as where the rings have fewer bonds leading out than any part of the crystal.
     """
     if graph.host.coordination not in _AREA:
         return None
@@ -49,6 +50,8 @@ def rim_in_crystal(graph: StructureGraph, rings: np.ndarray) -> np.ndarray | Non
     outward = _outward_bonds(graph, rings, walk)
     unit = 2 * np.pi / graph.host.coordination
     interior = 2 * np.pi - (outward + 1) * unit
+    if abs((np.pi - interior).sum() - 2 * np.pi) > 1e-6:
+        return None
     heading = np.concatenate([[0.0], np.cumsum(np.pi - interior[1:])])
     steps = np.stack([np.sin(heading), np.cos(heading)], axis=1)
     return np.concatenate([[[0.0, 0.0]], np.cumsum(steps, axis=0)])

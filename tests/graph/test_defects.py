@@ -1,5 +1,7 @@
 """Defects of ideal structures: the exact name, formula, rings and count, however the sheet lies or is strained."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -155,6 +157,45 @@ def test_nothing_in_gives_an_empty_table_with_all_columns():
     assert found.empty and list(found) == list(COLUMNS)
     lone = find_defects(np.array([[3.0, 4.0]]), rules="graphene", species=["C"])
     assert list(lone) == list(COLUMNS)
+
+
+@cache
+def mirror_twin(name="mos2"):
+    """Positions (N, 2) Å, contents and lines of a sheet with a line 4|4P and a line 4|4E, both well inside it."""
+    structure = create_structure(f"{name}-mirror-twin", size_angstrom=(60, 40))
+    height = structure.size_angstrom[0]
+    columns = structure.columns()
+    yx = columns.positions_yx - [10, 0]
+    yx[:, 0] %= height
+    return yx, list(columns.content), {d.name: (d.yx_angstrom[0] - 10) % height for d in structure.defects}
+
+
+@pytest.mark.parametrize("name", ["mos2", "wse2"])
+@pytest.mark.parametrize(("angle", "mirror", "noise"), [(0, False, 0.0), (33, False, 0.05), (140, True, 0.05)])
+def test_a_mirror_twin_line_is_one_boundary(name, angle, mirror, noise):
+    yx, content, lines = mirror_twin(name)
+    moved = turned(yx, angle, mirror=mirror) + np.random.default_rng(0).normal(0, noise, yx.shape)
+    found = find_defects(moved, rules=name, species=content)
+    assert found["kind"].tolist() == ["boundary"] * 2
+    assert found["name"].str.startswith("unseen: ").all()
+    heights = [np.median(yx[list(core), 0]) for core in found["core"]]
+    assert sorted(heights) == pytest.approx(sorted(lines.values()), abs=0.5)
+    # each is as long as the sheet is wide
+    assert (2 * found["extent"] > 0.9 * np.ptp(yx[:, 1])).all()
+
+
+def test_an_adatom_and_a_vacancy_near_a_twin_line_are_none_of_it():
+    yx, content, lines = mirror_twin()
+    graph = build_graph(yx, rules="mos2", species=content)
+    centres = graph.rings.centres_yx / graph.scale
+    middle = np.array([lines["4|4P"] + 6, yx[:, 1].mean()])
+    centre = centres[np.hypot(*(centres - middle).T).argmin()]
+    sulphur = np.flatnonzero(np.array(content) == "S2")
+    empty = sulphur[np.hypot(*(yx[sulphur] - middle - [8, 0]).T).argmin()]
+    moved = turned(np.concatenate([np.delete(yx, empty, axis=0), [centre]]), 20)
+    noisy = moved + np.random.default_rng(0).normal(0, 0.05, moved.shape)
+    found = find_defects(noisy, rules="mos2", species=[*content[:empty], *content[empty + 1 :], "Mo"])
+    assert sorted(found["kind"]) == ["adatom", "boundary", "boundary", "vacancy"]
 
 
 @pytest.mark.parametrize("element", ["Fe", "Pt", "Al", "P", "W"])

@@ -54,3 +54,14 @@ def test_rings_at_the_border_are_not_counted():
 def test_points_in_a_polygon():
     square = np.array([[0, 0], [0, 2], [2, 2], [2, 0]], float)
     assert points_inside(np.array([[1.0, 1.0], [3.0, 1.0], [-0.1, 0.5]]), square).tolist() == [True, False, False]
+
+
+def test_a_ring_that_no_crystal_has_room_for_has_no_count():
+    pytest.importorskip("ase")
+    from atomnb.simulate.structures import create_structure
+
+    columns = create_structure("mos2-mirror-twin", size_angstrom=(40, 30)).columns()
+    graph = build_graph(columns.positions_yx, rules="mos2", species=columns.content)
+    squares = np.flatnonzero(graph.rings.sizes == 4)
+    assert len(squares) > 5
+    assert [atoms_inside_rim(graph, np.array([ring])) for ring in squares] == [None] * len(squares)
