@@ -10,7 +10,7 @@ import pandas as pd
 from atomnb.data.atoms import AtomTable
 from atomnb.graph.anomalies import Group, find_groups
 from atomnb.graph.confidence import confidence_of
-from atomnb.graph.naming import bond_code, formula_of, kind_of, name_of, ring_atoms, ring_code
+from atomnb.graph.naming import bond_code, formula_of, kind_of, name_of, ring_atoms, ring_code, surrounding_atoms
 from atomnb.graph.rules import load_rules
 from atomnb.graph.structure import StructureGraph, as_atoms, build_graph
 from atomnb.graph.topology import topology_hash
@@ -170,9 +170,8 @@ def topology_of(group: Group, graph: StructureGraph) -> str:
 
 
 def _counted_atoms(group: Group, graph: StructureGraph) -> np.ndarray:
-    if len(group.dopants):
-        return np.concatenate([group.dopants, group.bonded])
-    return group.dangling if round(group.missing) > 0 and len(group.dangling) else ring_atoms(group, graph)
+    atoms = np.concatenate([group.dopants, surrounding_atoms(group, graph)])
+    return atoms if len(atoms) else ring_atoms(group, graph)
 
 
 def _centre(group: Group, graph: StructureGraph) -> np.ndarray:

@@ -71,14 +71,27 @@ def _is_between(group: Group, graph: StructureGraph, atom: int) -> bool:
 
 def formula_of(group: Group, graph: StructureGraph) -> str:
     """What sits there and what it is bonded to, counts always written: 'Si1C3', 'Va1C3', 'S1Mo3', 'C16'."""
-    missing = max(round(group.missing), 0)
-    if len(group.dopants):
-        inside, outside = _counted(graph, group.dopants), _counted(graph, group.bonded)
-    elif missing:
-        inside, outside = {VACANT: missing}, _counted(graph, group.dangling)
-    else:
-        inside, outside = {}, _counted(graph, ring_atoms(group, graph))
+    empty = _counted_empty(group, graph)
+    inside = _counted(graph, group.dopants) | ({VACANT: empty} if empty else {})
+    outside = _counted(graph, surrounding_atoms(group, graph))
     return "".join(f"{symbol}{count}" for part in (inside, outside) for symbol, count in sorted(part.items()))
+
+
+def surrounding_atoms(group: Group, graph: StructureGraph) -> np.ndarray:
+    """Atoms bonded to the dopants and round the empty sites, or without either those of the rings."""
+    if _counted_empty(group, graph):
+        return np.union1d(group.bonded, group.dangling)
+    return group.bonded if len(group.dopants) else ring_atoms(group, graph)
+
+
+def _counted_empty(group: Group, graph: StructureGraph) -> int:
+    """Empty sites that the formula counts.
+
+    In a crystal with one kind of site the bonds of a dopant tell those beside it: 'Si1C4' is silicon in place of two
+    carbons. With two kinds they are named apart ('V_S+V_S2') and counted apart.
+    """
+    apart = not len(group.dopants) or len(graph.rules.host.sites) == 2
+    return max(round(group.missing), 0) if apart else 0
 
 
 def ring_atoms(group: Group, graph: StructureGraph) -> np.ndarray:

@@ -85,6 +85,38 @@ def test_boron_nitride(option):
 
 
 @pytest.mark.parametrize(
+    ("name", "first", "second", "called", "formula"),
+    [
+        ("mos2", "S2 -> S", "S2", "V_S+V_S2", "S1Va1Mo5"),
+        ("mos2", "S2 -> O", "S2", "O_S2+V_S2", "O1Va1Mo5"),
+        ("hbn", "N -> C", "B", "C_N+V_B", "C1Va1B2N2"),
+    ],
+)
+def test_an_empty_site_beside_another_defect_is_in_the_formula(name, first, second, called, formula):
+    yx, content = sheet(name, None)
+    content = np.array(content, object)
+    usual, unusual = first.split(" -> ")
+    changed = central(yx, content == usual)
+    empty = central(yx, (content == second) & (np.arange(len(yx)) != changed), yx[changed])
+    content[changed] = unusual
+    kept = np.arange(len(yx)) != empty
+    found = find_defects(yx[kept], rules=name, species=content[kept])
+    assert found[["name", "formula"]].to_numpy().tolist() == [[called, formula]]
+    counted = np.array(found["atoms"][0])
+    assert content[kept][counted[0]] == unusual
+    bond = np.hypot(*(yx - yx[changed]).T)[np.arange(len(yx)) != changed].min()
+    sites = np.array([yx[changed], yx[empty]])
+    away = np.hypot(*(yx[kept][counted[1:], None] - sites).transpose(2, 0, 1)).min(axis=1)
+    np.testing.assert_allclose(away, bond, rtol=0.05)
+
+
+def central(yx, mask, centre=None):
+    """The number of the chosen atom nearest to a place, by default the middle."""
+    away = np.hypot(*(yx - (yx.mean(axis=0) if centre is None else centre)).T)
+    return int(np.where(mask, away, np.inf).argmin())
+
+
+@pytest.mark.parametrize(
     ("name", "rules"),
     [("graphene", "graphene"), ("hbn", "hbn"), ("mos2", "mos2"), ("mos2", "generic"), ("fcc-111", "generic")],
 )
