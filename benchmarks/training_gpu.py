@@ -3,7 +3,8 @@
 "alone" shows the loop batches that lie on the GPU already, for several batch sizes; the share of peak counts the
 floating-point operations of forward and backward pass against the card's dense bf16 rate. "fed" trains on scenes
 simulated meanwhile by processes on the CPU, and beside it stands what these processes give when nobody trains: where
-the fed rate is that of the processes, they are the bottleneck.
+the fed rate is that of the processes, they are the bottleneck. Last, what one process gives that draws the layouts on
+the CPU and renders them on the GPU.
 
     python benchmarks/training_gpu.py --workers 14
 """
@@ -14,12 +15,13 @@ import argparse
 import itertools
 import time
 
+import numpy as np
 import torch
 from record import write_result
 from torch.utils.flop_counter import FlopCounterMode
 
 from atomnb.nets.registry import create_net
-from atomnb.simulate.batch import Batch
+from atomnb.simulate.batch import Batch, random_batch
 from atomnb.train.loop import TrainConfig, fit
 from atomnb.train.losses import class_labels, soft_cross_entropy
 from atomnb.train.patches import stream_batches
@@ -46,16 +48,24 @@ def main() -> None:
     rows = [alone(Batch(*(p.repeat((n // 16,) + (1,) * (p.ndim - 1)) for p in base)), options.steps) for n in SIZES]
     fed = speed_of(stream(16, workers=options.workers), 16, options.steps)
     made = drawn(stream(16, workers=options.workers), options.steps)
+    rendered = {n: drawn(on_gpu(n), options.steps // 5) for n in SIZES[:2]}
     lines = [
         [f"alone, batch of {r['batch']}", round(r["images_per_s"]), share(r["tflops"], peak)] for r in rows
     ] + [
         [f"fed by {options.workers} simulating processes, batch of 16", round(fed), None],
         [f"{options.workers} simulating processes, nobody training", round(made), None],
+        *([f"one process rendering on the GPU, batch of {n}", round(v), None] for n, v in rendered.items()),
     ]  # fmt: skip
     for line in lines:
         print(line, flush=True)
     table = {"columns": [f"universal model's U-Net, images of 128², {card}", "images/s", "share of bf16 peak"]}
-    values = {"rows": rows, "fed_images_per_s": fed, "made_images_per_s": made, "peak_tflops": peak}
+    values = {
+        "rows": rows,
+        "fed_images_per_s": fed,
+        "made_images_per_s": made,
+        "rendered_images_per_s": rendered,
+        "peak_tflops": peak,
+    }
     if not options.dry:
         write_result("training_gpu", values | {"table": table | {"rows": lines}})
 
@@ -63,6 +73,13 @@ def main() -> None:
 def stream(batch: int, *, workers: int):
     """Batches of the universal recipe's last stage."""
     return stream_batches([(0, UNIVERSAL.curriculum[-1][1])], batch_size=batch, seed=3, workers=workers)
+
+
+def on_gpu(batch: int):
+    """Batches rendered on the GPU by this process."""
+    rng = np.random.default_rng(3)
+    while True:
+        yield random_batch(rng, batch, UNIVERSAL.curriculum[-1][1], device="cuda")
 
 
 def alone(batch: Batch, steps: int) -> dict[str, float]:
@@ -90,9 +107,11 @@ def drawn(batches, steps: int) -> float:
     """Images per second that the simulating processes deliver."""
     for _ in range(WARM_UP):
         next(batches)
+    torch.cuda.synchronize()
     started = time.perf_counter()
     for _ in range(steps):
         batch = next(batches)
+    torch.cuda.synchronize()
     return len(batch.images) * steps / (time.perf_counter() - started)
 
 

@@ -16,6 +16,10 @@ VISIBLE_SNR = 3.0
 """Columns below this signal-to-noise ratio teach neither 'atom' nor 'no atom'."""
 
 
+SHOULDER_CONTRAST, SHOULDER_REACH = 1.5, 1.6
+"""How much brighter, and within how many spacings, a column is that may leave another no peak of its own."""
+
+
 class Batch(NamedTuple):
     """A training batch, all float32: images and weights (B, H, W), soft labels (B, K, H, W) of the classes after the
     background."""
@@ -39,6 +43,7 @@ class Optics(NamedTuple):
     inverted: torch.Tensor
     dwell_decay: torch.Tensor
     row_shift: torch.Tensor  # (B, H)
+    hopped: torch.Tensor  # (B, H) bool, rows in which atoms that hop are away
 
 
 def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, device: str = "cpu") -> Batch:
@@ -64,7 +69,8 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
         tip = stm_tip.random_tip(
             rng, spacing[stm].cpu().numpy(), sigma[stm].cpu().numpy(), factor=factor, device=device
         )
-    expected, columns_only = _expected_counts(scaled, amplitude, sigma, optics, native, generator)
+    hop = _padded_hops(layouts, positions) / factor
+    expected, columns_only = _expected_counts(scaled, hop, amplitude, sigma, optics, native, generator)
     if len(stm):
         expected[stm] = stm_tip.see_through_tip(expected[stm], tip)
         columns_only[stm] = stm_tip.see_through_tip(columns_only[stm], tip)
@@ -78,7 +84,8 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     images = _detected(rng, images, config, generator)
     truth = scaled.clone()
     truth[..., 1] += _shift_at(optics.row_shift, scaled[..., 0], sigma)
-    visible = _visible(noise.shift_rows(columns_only, optics.row_shift), moved, exposed, truth, amplitude, spacing)
+    signal = noise.shift_rows(columns_only, optics.row_shift)
+    visible = _visible(signal, moved, exposed, truth, amplitude, spacing, shoulders=config.shoulders)
     visible = torch.where(
         amplitude < config.visible_over_texture * optics.texture[:, None], -(amplitude > 0).float(), visible
     )
@@ -110,6 +117,27 @@ def _padded(layouts: list[Layout], device) -> list[torch.Tensor]:
     return [torch.from_numpy(part).to(device) for part in (positions, amplitude, label)]
 
 
+def _padded_hops(layouts: list[Layout], positions: torch.Tensor) -> torch.Tensor:
+    """Displacement (B, N, 2) px of every atom in the rows in which it has hopped; 0 for those that stay."""
+    hop = torch.zeros_like(positions)
+    for i, layout in enumerate(layouts):
+        if layout.hop_yx is not None:
+            hop[i, : len(layout.hop_yx)] = torch.as_tensor(layout.hop_yx, dtype=hop.dtype, device=hop.device)
+    return hop
+
+
+def _hopped_rows(rng, layouts: list[Layout], size: int) -> np.ndarray:
+    """Rows (B, size), in runs of one to six, in which the atoms of a layout that hop are elsewhere."""
+    rows = np.zeros((len(layouts), size), bool)
+    for i, layout in enumerate(layouts):
+        if layout.hop_yx is not None:
+            share, run = rng.uniform(0.05, 0.4), rng.uniform(1, 4)
+            starts = rng.random(size) < share / run
+            for start in np.flatnonzero(starts):
+                rows[i, start : start + max(1, rng.poisson(run))] = True
+    return rows
+
+
 def _random_optics(rng, layouts: list[Layout], size: int, config: SceneConfig, device) -> Optics:
     n = len(layouts)
     sparse = np.array([x.sparse for x in layouts])
@@ -126,6 +154,7 @@ def _random_optics(rng, layouts: list[Layout], size: int, config: SceneConfig, d
     jumps = (rng.random((n, size)) < 0.01) & (rng.random(n) < 0.1)[:, None]
     shift += np.cumsum(jumps * rng.normal(0, 1.5, (n, size)), axis=1)
     shift -= shift.mean(axis=1, keepdims=True)
+    hopped = torch.tensor(_hopped_rows(rng, layouts, size), device=device)
     values = dict(
         counts=np.where(
             rng.random(n) < config.share_low_dose,
@@ -143,17 +172,28 @@ def _random_optics(rng, layouts: list[Layout], size: int, config: SceneConfig, d
         dwell_decay=sometimes(0.15, 0.0, 0.55),
         row_shift=shift,
     )
-    return Optics(**{k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in values.items()})
+    values = {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in values.items()}
+    return Optics(**values, hopped=hopped)
 
 
-def _expected_counts(positions, amplitude, sigma, optics: Optics, size: int, generator):
-    """Expected counts (B, H, W) with everything, and of the columns alone."""
+def _expected_counts(positions, hop, amplitude, sigma, optics: Optics, size: int, generator):
+    """Expected counts (B, H, W) with everything, and of the columns alone, none of which has hopped."""
     shape = (size, size)
     width = sigma[:, None].expand_as(amplitude)
-    columns = render.render_probe(
-        positions, amplitude * optics.counts[:, None], width, shape,
-        tail_share=optics.tail_share, tail_width=optics.tail_width, stretch_yx=optics.stretch_yx,
-    )  # fmt: skip
+
+    def seen(which, at):
+        return render.render_probe(
+            at[which], (amplitude * optics.counts[:, None])[which], width[which], shape,
+            tail_share=optics.tail_share[which], tail_width=optics.tail_width[which],
+            stretch_yx=optics.stretch_yx[which],
+        )  # fmt: skip
+
+    at_home = columns = seen(slice(None), positions)
+    hopping = torch.nonzero(optics.hopped.any(dim=1))[:, 0]
+    if len(hopping):
+        away = seen(hopping, positions + hop)
+        columns = at_home.clone()
+        columns[hopping] = torch.where(optics.hopped[hopping][:, :, None], away, at_home[hopping])
     peak = optics.counts / (2 * torch.pi * sigma**2)
     batch = (len(amplitude), *shape)
     slow = noise.smooth_field(batch, size / 3, generator, amplitude.device)
@@ -165,7 +205,7 @@ def _expected_counts(positions, amplitude, sigma, optics: Optics, size: int, gen
     )
     level = (level + optics.texture[:, None, None] * (grain + 1.5)).clamp(min=0)
     thickness = (1 + 0.2 * slow).clamp(min=0.2)
-    return columns * thickness + peak[:, None, None] * level, columns
+    return columns * thickness + peak[:, None, None] * level, at_home
 
 
 def _exposed(rng, expected: torch.Tensor, optics: Optics) -> torch.Tensor:
@@ -223,8 +263,9 @@ def _shift_at(row_shift, rows, sigma):
     return (weight * row_shift[:, None]).sum(-1) / weight.sum(-1)
 
 
-def _visible(columns, total, exposed, positions, amplitude, spacing):
-    """+1 where a column can be seen in this exposure, -1 where it cannot: by signal, noise and a peak of its own."""
+def _visible(columns, total, exposed, positions, amplitude, spacing, *, shoulders: bool):
+    """+1 where a column can be seen in this exposure, -1 where it cannot: by signal, noise and a peak of its own, or,
+    with `shoulders`, one of a brighter column beside it."""
     verdicts = []
     for image, signal_only, seen_by, yx, weight, d in zip(
         total, columns, exposed, positions, amplitude, spacing, strict=True
@@ -238,14 +279,22 @@ def _visible(columns, total, exposed, positions, amplitude, spacing):
         reach = max(1, round(0.75 * float(d)))
         floor = -_running_max(-smooth, reach) * disc.sum()
         snr = (inside - floor) / counted.clamp(min=1e-6).sqrt()
-        peak = (signal_only == _running_max(signal_only, 1)) & (signal_only > 0)
-        own = _running_max(peak.float(), max(1, radius // 2))
         index = yx.round().long()
         within = ((index >= 0) & (index < image.shape[0])).all(dim=1)
         index = index.clamp(0, image.shape[0] - 1)
-        seen = (snr[index[:, 0], index[:, 1]] >= VISIBLE_SNR) & (own[index[:, 0], index[:, 1]] > 0)
+        peak = (signal_only == _running_max(signal_only, 1)) & (signal_only > 0)
+        own = _running_max(peak.float(), max(1, radius // 2))[index[:, 0], index[:, 1]] > 0
+        if shoulders:
+            own |= _beside_brighter(yx, weight, own, SHOULDER_REACH * d)
+        seen = (snr[index[:, 0], index[:, 1]] >= VISIBLE_SNR) & own
         verdicts.append(torch.where(seen | ~within, 1.0, -1.0) * (weight > 0))
     return torch.stack(verdicts)
+
+
+def _beside_brighter(yx, weight, own, reach) -> torch.Tensor:
+    """(N,) whether a column lies within `reach` of one SHOULDER_CONTRAST times brighter that has a peak of its own."""
+    brighter = (weight[None] > SHOULDER_CONTRAST * weight[:, None]) & own[None]
+    return ((torch.cdist(yx, yx) < reach) & brighter).any(dim=1)
 
 
 def _running_max(image: torch.Tensor, reach: int) -> torch.Tensor:

@@ -42,6 +42,9 @@ class SceneConfig:
     """Share of images with a gamma other than 1, which no quantitative detector has."""
     share_stm: float = 0.0
     """Share of surfaces as a scanning tunnelling microscope sees them."""
+    shoulders: bool = False
+    """Whether columns are taught that are no maximum of the noise-free image, only shoulders of brighter ones: a model
+    of one material can learn from all that surrounds them where they are."""
     material: str = ""
     """A key of `atomnb.simulate.materials.MATERIALS` for scenes of that material alone; empty for any lattice."""
 
@@ -62,6 +65,8 @@ class Layout(NamedTuple):
     sparse: bool
     by_tip: bool = False
     """Seen by a tunnelling tip instead of an electron beam."""
+    hop_yx: np.ndarray | None = None
+    """(N, 2) px: where each atom is, seen from its place, in those rows of the scan in which it has hopped."""
 
 
 def random_layout(rng: np.random.Generator, config: SceneConfig) -> Layout:

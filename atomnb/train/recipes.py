@@ -74,22 +74,25 @@ _SHEET = SceneConfig(
     sigma=(0.95, 4.0), low_dose=(30.0, 400.0), counts_per_column=(30.0, 20000.0), share_inverted=0.02, share_bent=0.0
 )
 
+_WHOLE_SHEET = replace(_SHEET, shoulders=True)
+"""Sheets in which those atoms are taught, too, that are mere shoulders of brighter ones beside them."""
+
 RECIPES = {
     "universal": UNIVERSAL,
     "graphene-si": _of_material(
         replace(
-            _SHEET,
+            _WHOLE_SHEET,
             material="graphene-si",
             typical_spacing=7.0,
             spacing=(4.9, 10.0),
             spacing_over_sigma=(2.6, 4.6),
             low_dose=(18.0, 400.0),
         ),
-        steps=5000,
+        steps=12000,
     ),
     "tmd": _of_material(
-        replace(_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)),
-        steps=5000,
+        replace(_WHOLE_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)),
+        steps=12000,
     ),
     "perovskite": _of_material(
         replace(
@@ -103,8 +106,10 @@ RECIPES = {
         steps=4000,
     ),
     "dumbbell": _of_material(
-        replace(_SHEET, material="dumbbell", typical_spacing=6.8, spacing=(4.9, 10.0), spacing_over_sigma=(2.5, 6.0)),
-        steps=4000,
+        replace(
+            _WHOLE_SHEET, material="dumbbell", typical_spacing=6.8, spacing=(4.9, 10.0), spacing_over_sigma=(2.5, 6.0)
+        ),
+        steps=8000,
     ),
 }
 """Recipes of the shipped models by name."""

@@ -27,11 +27,12 @@ def crystal(rng: np.random.Generator, motif: lattice.Motif, extent: float, spaci
     return lattice.lay_out(motif, extent, spacing=spacing, angle=rng.uniform(0, 2 * np.pi), origin_yx=origin)
 
 
-def finished(rng, points, amplitude, label, *, spacing: float, sigma: float, extent: float) -> Layout:
-    """Cut edges and holes, strain and shake the sheet, and set the mean column to 1."""
+def finished(rng, points, amplitude, label, *, spacing: float, sigma: float, extent: float, hop=None) -> Layout:
+    """Cut edges and holes, strain and shake the sheet, and set the mean column to 1; `hop` as in `Layout`."""
     if rng.random() < 0.15:
         keep = ~hole(rng, points, extent)
         points, amplitude, label = points[keep], amplitude[keep], label[keep]
+        hop = None if hop is None else hop[keep]
     filled = amplitude > 0
     mean = amplitude[filled].mean() if filled.any() else 1.0
-    return Layout(deformed(rng, points, spacing, extent), amplitude / mean, label, spacing, sigma, False)
+    return Layout(deformed(rng, points, spacing, extent), amplitude / mean, label, spacing, sigma, False, hop_yx=hop)

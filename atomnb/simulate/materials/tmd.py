@@ -1,8 +1,10 @@
 """Transition-metal dichalcogenide monolayers (1H, seen from above): metal, chalcogen pair, single chalcogen, vacancy.
 
-MoS2, WS2, WSe2 and their alloys, with vacancies of one and of two chalcogens and of the metal, antisites,
-substitutions and mirror-twin boundaries. The metal is the brighter column: multislice gives metal over pair 1.9 for
-MoS2, 3.9 for WS2, 1.2 to 1.35 for WSe2. MoSe2 (0.52) mirrors MoS2 so well that no image alone could tell them apart.
+MoS2, WS2, WSe2 and their alloys, with vacancies of one and of two chalcogens and of the metal, ragged holes,
+antisites, substitutions and mirror-twin boundaries. The clusters V_MX3 and V_MX6 are never drawn on their own:
+`benchmarks/unseen_defects.py` judges by them what a model makes of defects it was not taught. The metal is the
+brighter column: multislice gives metal over pair 1.9 for MoS2, 3.9 for WS2, 1.2 to 1.35 for WSe2. MoSe2 (0.52)
+mirrors MoS2 so well that no image alone could tell them apart.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ def lay_out(rng: np.random.Generator, config: SceneConfig) -> Layout:
     few = rng.uniform(0, 0.05)
     label[~metal_site & (draw < some)] = SINGLE
     label[(draw > 1 - few) & (rng.random(len(draw)) < 0.7)] = VACANCY
+    if rng.random() < 0.35:
+        label = _with_holes(rng, sites.positions_yx, label, metal_site, spacing)
     amplitude[label == SINGLE] = single
     amplitude[label == VACANCY] = 0
     if rng.random() < 0.3:  # antisites: metal on a chalcogen's place, a pair on a metal's
@@ -80,6 +84,37 @@ def _metals(rng, n: int) -> np.ndarray:
     other = main * factor if main * factor < 1.3 * METAL_OVER_PAIR[1] else main / factor
     share = rng.choice([0.0, rng.uniform(0, 0.04), rng.uniform(0.1, 0.9)], p=[0.6, 0.25, 0.15])
     return np.where(rng.random(n) < share, other, main)
+
+
+def _with_holes(rng, points, label, metal_site, spacing) -> np.ndarray:
+    """Labels (N,) after one to three groups of neighbouring sites were emptied and their rims thinned.
+
+    Groups that would be V_MX6 (a metal and its three columns of chalcogen, nothing else) are left out, and so are rims
+    that would make V_MX3 (a metal, and one chalcogen of each of its three columns).
+    """
+    tree, label = cKDTree(points), label.copy()
+    for _ in range(rng.integers(1, 4)):
+        size = int(rng.integers(2, 15))
+        group = [int(rng.integers(len(points)))]
+        border = _beside(tree, points, group, spacing)
+        while len(group) < size and len(border):
+            group.append(int(rng.choice(border)))
+            border = _beside(tree, points, group, spacing)
+        metals = [i for i in group if metal_site[i]]
+        if len(metals) == 1 and sorted(group) == sorted(tree.query_ball_point(points[metals[0]], 1.2 * spacing)):
+            continue
+        rim = border[~metal_site[border] & (label[border] == PAIR)]
+        thinned = rim[rng.random(len(rim)) < rng.choice([0.0, 0.3, 0.6])]
+        if len(metals) == 1 and len(group) == 1:
+            thinned = thinned[:2]
+        label[group], label[thinned] = VACANCY, SINGLE
+    return label
+
+
+def _beside(tree, points, group, spacing) -> np.ndarray:
+    """Sites next to those of a group."""
+    near = np.unique(np.concatenate(tree.query_ball_point(points[group], 1.2 * spacing)).astype(int))
+    return near[~np.isin(near, group)]
 
 
 def _closed_up(rng, points, label, spacing) -> np.ndarray:
