@@ -15,6 +15,10 @@ from atomnb.graph.geometry import bond_angles, bond_lengths
 from atomnb.graph.matching import Placement, best_placement, match_structures, refine_match
 from atomnb.graph.record import DefectRecord
 
+LARGEST = 120
+"""Atoms that a defect may have with those bonded to it: to lay larger ones on one another takes long, and boundaries
+and holes of that size differ anyway."""
+
 _ROUNDS = 8
 _SETTLED = 1e-5
 
@@ -101,7 +105,7 @@ def average_class(
     Raises
     ------
     AtomnbError
-        If there are no records, or they differ in formula.
+        If there are no records, or they differ in formula, or are larger than LARGEST, as long boundaries are.
 
     Notes
     -----
@@ -156,6 +160,12 @@ def _check(records: list[DefectRecord]) -> None:
         raise AtomnbError(f"records of different formulas cannot be averaged: {', '.join(formulas)}; choose one.")
     if not any(len(r) for r in records[:1]):
         raise AtomnbError("the first record has no atoms to align the others by.")
+    largest = max(int(_near(r.positions_yx, r.counted).sum()) for r in records if len(r))
+    if largest > LARGEST:
+        raise AtomnbError(
+            f"a defect of {largest} atoms with its neighbours is too large to average, at most {LARGEST} can be laid "
+            "on one another: leave boundaries and holes out, or let the records' `counted` mark one repeat unit alone."
+        )
 
 
 def _matched(records, first: _Shape, mirror: bool, tolerance: float) -> tuple[_Aligned, _Shape]:

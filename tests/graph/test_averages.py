@@ -1,5 +1,6 @@
 """Class averages: true shape, honest errors, sharp pictures, whatever way the defects lay."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -131,6 +132,29 @@ def test_an_atom_that_most_lack_is_left_out(rng):
         counted=[*first.counted, False],
     )
     assert len(average_class(records).species) == 6
+
+
+def boundary(rng, *, turn, units=100, counted_units=None):
+    """A chain of squares that share corners, as along a twin line 4|4P, in a strip of crystal."""
+    motif = np.array([[0, 0], [1.3, 1.6], [-1.3, 1.6], [2.9, 1.6], [-2.9, 1.6]])
+    yx = (motif + 3.2 * np.arange(units)[:, None, None] * [0, 1]).reshape(-1, 2)
+    chain = np.tile([True, True, True, False, False], units)
+    if counted_units is not None:
+        chain &= np.abs(np.repeat(np.arange(units), 5) - units // 2) < counted_units
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    yx = (yx @ rotation.T) + rng.normal(0, 0.03, yx.shape)
+    species = np.tile(["S", "Mo", "Mo", "S", "S"], units)
+    return DefectRecord(np.zeros((8, 8)), yx, species, np.zeros((0, 2), int), "Mo200S100", 0.5, counted=chain)
+
+
+def test_a_long_boundary_is_refused_at_once_and_its_repeat_unit_averaged(rng):
+    long = [boundary(rng, turn=turn) for turn in (0.0, 0.7)]
+    begun = time.perf_counter()
+    with pytest.raises(AtomnbError, match=r"500 atoms .* too large to average.*`counted` mark one repeat unit"):
+        average_class(long, mirror=True)
+    assert time.perf_counter() - begun < 2
+    units = [boundary(rng, turn=turn, units=20, counted_units=1) for turn in (0.0, 0.7, 2.0)]
+    assert average_class(units).used.tolist() == [0, 1, 2]
 
 
 def test_what_cannot_be_averaged_is_told(rng):
