@@ -136,6 +136,11 @@ def ring_statistics(rings: Rings) -> dict[int, int]:
     return dict(zip(sizes.tolist(), counts.tolist(), strict=True))
 
 
+def usual_size(rings: Rings, *, default: int = 6) -> int:
+    """The most frequent ring size; `default` without rings."""
+    return int(np.bincount(rings.sizes).argmax()) if len(rings.sizes) else default
+
+
 def _as_rings(faces: Faces, points: np.ndarray) -> Rings:
     sizes = np.diff(faces.offsets)
     ring = np.repeat(np.arange(len(sizes)), sizes)

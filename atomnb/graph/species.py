@@ -1,8 +1,9 @@
 """Elements and column contents where the network only says "column": the site by geometry, the content by brightness.
 
 In an annular dark-field image of a thin object a column is about as bright as Σ Z^1.7 over its atoms. On which kind of
-site an atom stands is told by its neighbours; what stands there by its brightness against that of the usual content of
-such sites, as the most probable component of a mixture whose centres the rules and Z^1.7 give.
+site an atom stands is told by its whole grain (`atomnb.graph.site_votes`); what stands there by its brightness against
+that of the usual content of such sites, as the most probable component of a mixture whose centres the rules and Z^1.7
+give.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from atomnb.data.atoms import AtomTable
 from atomnb.data.elements import ATOMIC_NUMBERS
 from atomnb.errors import AtomnbError
+from atomnb.graph.neighbors import Neighbors
+from atomnb.graph.rings import Rings, find_rings, usual_size
 from atomnb.graph.rules import RuleSet, Species, load_rules
+from atomnb.graph.site_votes import vote_on_sides
 
 EXPONENT = 1.7
 """Brightness in an annular dark-field image goes with this power of the atomic number (1.6 to 1.8 by detector)."""
@@ -33,20 +36,25 @@ LEAST_COLUMNS = 8
 ABOVE_HALF = 0.85
 """One atom of two is less than half as bright as both: the upper one focuses the beam on the lower (abTEM)."""
 
+APART = 3.0
+"""Two kinds of columns nearer in brightness than this many standard deviations of one are not told apart by it: where
+their spreads differ a little, each outlier would be one of the other kind."""
+
 DOUBT = 0.03
 """What a network rules out may still be so with this probability: it was not taught everything."""
 
-_ROUNDS = 3
-
 
 def assign_species(atoms: AtomTable, *, rules, neighbors, exponent: float = EXPONENT) -> AtomTable:
-    """The same table with `species` named by the rules, and `species_score`, the probability of that name.
+    """The same table with `species` named by the rules, and the probabilities of that name and of the kind of site.
+
+    These are the columns `species_score` and `site_score`; both are 1/2 where the two kinds of sites differ too little
+    in brightness for all atoms of a grain together to tell them apart.
 
     Parameters
     ----------
     atoms : AtomTable of one frame with `intensity`
     rules : name of a rule set, path of a YAML file, or RuleSet
-    neighbors : Neighbors of these atoms, drawn without regard to their species
+    neighbors : Neighbors of these atoms, drawn without regard to their species, without crossings
     exponent : of the atomic number, in brightness
 
     Raises
@@ -68,36 +76,29 @@ def assign_species(atoms: AtomTable, *, rules, neighbors, exponent: float = EXPO
         )
     bright = np.log(np.where(intensity > 0, intensity, np.nan))
     bright = np.where(np.isfinite(bright), bright, np.nanmin(bright) if np.isfinite(bright).any() else 0.0)
-    sites = sites_by_contrast(bright, neighbors, rules, exponent)
+    rings = find_rings(atoms.positions_yx, neighbors)
+    sites, site_scores = sites_by_contrast(bright, neighbors, rings, rules, exponent)
     names, scores = _contents(bright, sites, rules, exponent)
-    df = atoms.df.assign(species=names, species_score=scores)
+    df = atoms.df.assign(species=names, species_score=scores * site_scores, site_score=site_scores)
     return AtomTable(df, atoms.pixel_size, atoms.shape, atoms.provenance)
 
 
-def sites_by_contrast(bright: np.ndarray, neighbors, rules: RuleSet, exponent: float) -> np.ndarray:
-    """Kind of host site (N,) from ln(brightness) (N,): whether an atom is brighter than its neighbours, by majority.
+def sites_by_contrast(bright: np.ndarray, neighbors: Neighbors, rings: Rings, rules: RuleSet, exponent: float):
+    """Kind of host site (N,) from ln(brightness) (N,), and its probability (N,): 1/2 where brightness does not tell.
 
     Where the rules name no elements (M and X, A and B) the first of their sites is taken to be the brighter.
     """
     kinds = rules.host.sites
     if len(kinds) == 1 or not len(bright):
-        return np.full(len(bright), kinds[0], object)
-    i, j = neighbors.pairs.T
-    n = len(bright)
-    one = csr_matrix((np.ones(2 * len(i)), (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
-    count = np.maximum(neighbors.coordination, 1)
-    side = np.sign(bright - one @ bright / count)
-    for _ in range(_ROUNDS):
-        same = one @ (one @ side) - neighbors.coordination * side
-        vote = same - 2 * (one @ side) + 0.5 * side
-        side = np.where(vote == 0, side, np.sign(vote))
+        return np.full(len(bright), kinds[0], object), np.ones(len(bright))
+    sides = vote_on_sides(bright, neighbors, rings, ring_size=rules.host.ring or usual_size(rings))
     brighter, fainter = kinds
     known = _elements_known(rules)
     if known and expected_brightness(_usual(rules, kinds[1]), exponent) > expected_brightness(
         _usual(rules, kinds[0]), exponent
     ):
         brighter, fainter = fainter, brighter
-    return np.where(side > 0, brighter, fainter).astype(object)
+    return np.where(sides.brighter, brighter, fainter).astype(object), sides.probability
 
 
 def _elements_known(rules: RuleSet) -> bool:
@@ -174,16 +175,18 @@ def weigh_contents(atoms: AtomTable, sites: np.ndarray, rules: RuleSet) -> Conte
 
     Parameters
     ----------
-    atoms : AtomTable of one frame, with `intensity` and the network's `species` and `species_score`
+    atoms : AtomTable of one frame, with `intensity` and the network's `species` and `species_score`; a `site_score`
+        holds for the names as well
     sites : (N,) kind of host site of each atom
     rules : RuleSet with two kinds of sites
     """
     names = atoms.df["species"].to_numpy(str)
-    given = atoms.df["species_score"].to_numpy(float)
+    of_site = atoms.df["site_score"].to_numpy(float) if "site_score" in atoms.df else np.ones(len(atoms))
+    given = atoms.df["species_score"].to_numpy(float) / of_site
     there = atoms.df["score"].to_numpy(float)
     intensity = atoms.df["intensity"].to_numpy(float)
     usual = {site: _usual_measure(intensity, names, sites, site, rules) for site in rules.host.sites}
-    out = Contents(names.astype(object), given.copy(), np.zeros(len(names), bool))
+    out = Contents(names.astype(object), given * of_site, np.zeros(len(names), bool))
     if any(m is None for m in usual.values()):
         return out
     for site in rules.host.sites:
@@ -193,7 +196,7 @@ def weigh_contents(atoms: AtomTable, sites: np.ndarray, rules: RuleSet) -> Conte
         log_p = np.stack([_log_chance(o, intensity[here]) for o in options], axis=1) + np.log(np.stack(said, axis=1))
         log_p -= np.logaddexp.reduce(log_p, axis=1, keepdims=True)
         best = log_p.argmax(axis=1)
-        out.scores[here] = np.exp(log_p[np.arange(len(here)), best])
+        out.scores[here] = np.exp(log_p[np.arange(len(here)), best]) * of_site[here]
         out.empty[here] = [options[k].name is None for k in best]
         out.names[here] = [options[k].name or names[i] for k, i in zip(best, here, strict=True)]
     return out
@@ -224,6 +227,8 @@ def _possible(site: str, usual: dict, rules: RuleSet, known: set[str]) -> list[_
     name, mean, spread = usual[site]
     other, its_mean, its_spread = next(u for s, u in usual.items() if s != site)
     content = rules.species[name].content
+    if abs(its_mean - mean) < APART * max(spread, its_spread):
+        its_mean, its_spread = mean, spread  # brightness has no say in it
     options = [_Option(name, mean, spread, 1 - 3 * RARE), _Option(other, its_mean, its_spread, RARE)]
     options.append(_Option(None, 0.0, _spread_at(0.0, mean, spread), RARE))
     for fewer, species in rules.species.items():

@@ -16,7 +16,7 @@ from atomnb.errors import AtomnbError
 from atomnb.graph.bonds import find_bonds
 from atomnb.graph.neighbors import Neighbors, neighbors_radius
 from atomnb.graph.radii import bond_range
-from atomnb.graph.rings import Rings, find_rings
+from atomnb.graph.rings import Rings, find_rings, usual_size
 from atomnb.graph.rules import ANY, RulesError, RuleSet, load_rules
 from atomnb.graph.species import assign_species, weigh_contents
 from atomnb.scale import measure_spacing
@@ -223,7 +223,7 @@ def _draw(table: AtomTable, rules: RuleSet, names, scores, there) -> StructureGr
     part = there & ~np.isin(names, rules.ignored)
     scale, ranges = _scale_and_ranges(table, symbols, part, rules)
     points = table.positions_yx * scale
-    errors = np.hypot(np.nan_to_num(table.errors_yx * scale, nan=UNKNOWN_ERROR, posinf=UNKNOWN_ERROR), LEAST_ERROR)
+    errors = _errors(table, scale)
     neighbors = _bonds(points, symbols, errors, part, ranges, kinds, names, rules)
     rings = find_rings(points, neighbors)
     host = _host(points, neighbors, rings, rules)
@@ -260,13 +260,24 @@ def needs_species(table: AtomTable, rules: RuleSet) -> bool:
 
 
 def _any_bonds(table: AtomTable, rules: RuleSet) -> Neighbors:
-    """Neighbours by distance alone, up to the first gap beyond the nearest."""
+    """The most probable bonds when nothing is known of the species: any two may bond that some two of the rules may."""
     yx = table.positions_yx
     spacing = measure_spacing(yx)
-    if spacing is None:
+    if spacing is None or not rules.ranges:
         return neighbors_radius(yx, 1.0)
-    longest = max(high for _, high in rules.ranges.values()) / rules.host.bond if rules.host.bond else 1.3
-    return neighbors_radius(yx, min(longest, 1.35) * spacing)
+    scale = rules.host.bond / spacing if rules.host.bond else table.pixel_size or 1.0
+    widest = min(low for low, _ in rules.ranges.values()), max(high for _, high in rules.ranges.values())
+    most = max(s.valence for s in rules.species.values() if s.site)
+    return find_bonds(
+        yx * scale, COLUMN, ranges={(COLUMN, COLUMN): widest}, valences={COLUMN: most},
+        errors_yx=_errors(table, scale), least_angle_deg=rules.least_angle_deg,
+    )  # fmt: skip
+
+
+def _errors(table: AtomTable, scale: float) -> np.ndarray:
+    """Standard errors (N, 2), Å, where unknown those of a usual image."""
+    known = np.nan_to_num(table.errors_yx * scale, nan=UNKNOWN_ERROR, posinf=UNKNOWN_ERROR)
+    return np.hypot(known, LEAST_ERROR)
 
 
 def _scale_and_ranges(table, symbols, part, rules: RuleSet):
@@ -325,7 +336,7 @@ def _host(points, neighbors: Neighbors, rings: Rings, rules: RuleSet) -> HostNet
     length = neighbors.distances
     bond = rules.host.bond or (float(np.median(length)) if len(length) else 1.0)
     coordination = rules.host.coordination or _mode(neighbors.coordination, default=3)
-    ring = rules.host.ring or _mode(rings.sizes, default=6)
+    ring = rules.host.ring or usual_size(rings)
     area = rings.areas[rings.sizes == ring]
     perfect = {3: 1.299, 4: 1.0, 6: 0.866}.get(coordination, 1.0) * bond**2
     per_atom = float(np.median(area)) / ((ring - 2) / 2) if len(area) > 3 else perfect
