@@ -66,7 +66,7 @@ def vote_on_sides(bright: np.ndarray, neighbors: Neighbors, rings: Rings, *, rin
     neighbours.
     """
     net = _Net.of(neighbors)
-    grain, sublattice = _sublattices(neighbors, rings, ring_size)
+    grain, sublattice = sublattices(neighbors, rings, ring_size)
     bright = _without_outliers(bright, grain, sublattice)
     sigma = _spread_of_one(bright, net)
     half = net.half_contrast(bright)
@@ -82,6 +82,30 @@ def vote_on_sides(bright: np.ndarray, neighbors: Neighbors, rings: Rings, *, rin
     own = _contrast_around(side * half, net, sigma)
     alone = np.where(own >= CONTRARY, ndtr(own), UNDECIDED)
     return Sides(side > 0, np.where(inside, decided, _followed(decided, inside, alone, net)))
+
+
+def sublattices(neighbors: Neighbors, rings: Rings, ring_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each atom's grain, and +1 or −1 by its sublattice there (N,); 0 where bonds do not tell it.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+    rings : Rings
+    ring_size : atoms round a ring of the perfect crystal; a grain is what such rings connect
+
+    Notes
+    -----
+    On two copies of the crystal whose bonds lead from one to the other, the parts are the sublattices; an odd circuit
+    of bonds joins them into one, and then there is only one sublattice.
+    """
+    n = neighbors.n_atoms
+    bonds = np.unique(rings.edges[np.repeat(rings.sizes == ring_size, rings.sizes)])
+    i, j = neighbors.pairs[bonds].T
+    links = np.concatenate([i, i + n]), np.concatenate([j + n, j])
+    part = connected_components(coo_matrix((np.ones(2 * len(i)), links), shape=(2 * n, 2 * n)), directed=False)[1]
+    upper, lower = part[:n], part[n:]
+    bonded = np.isin(np.arange(n), neighbors.pairs[bonds])
+    return np.minimum(upper, lower), np.where(bonded, np.sign(lower - upper), 0)
 
 
 class _Net(NamedTuple):
@@ -120,22 +144,6 @@ def _spread_of_one(bright: np.ndarray, net: _Net) -> float:
         return LEAST_SPREAD
     off = (bright - net.over_second(bright) / np.maximum(net.second, 1))[some] / np.sqrt(1 + 1 / net.second[some])
     return max(1.4826 * float(np.median(np.abs(off - np.median(off)))), LEAST_SPREAD)
-
-
-def _sublattices(neighbors: Neighbors, rings: Rings, ring_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of each atom's grain, and +1 or −1 by its sublattice there (N,); 0 where bonds do not tell it.
-
-    On two copies of the crystal whose bonds lead from one to the other, the parts are the sublattices; an odd circuit
-    of bonds joins them into one.
-    """
-    n = neighbors.n_atoms
-    bonds = np.unique(rings.edges[np.repeat(rings.sizes == ring_size, rings.sizes)])
-    i, j = neighbors.pairs[bonds].T
-    links = np.concatenate([i, i + n]), np.concatenate([j + n, j])
-    part = connected_components(coo_matrix((np.ones(2 * len(i)), links), shape=(2 * n, 2 * n)), directed=False)[1]
-    upper, lower = part[:n], part[n:]
-    bonded = np.isin(np.arange(n), neighbors.pairs[bonds])
-    return np.minimum(upper, lower), np.where(bonded, np.sign(lower - upper), 0)
 
 
 def _without_outliers(bright: np.ndarray, grain: np.ndarray, sublattice: np.ndarray) -> np.ndarray:

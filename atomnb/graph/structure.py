@@ -19,6 +19,7 @@ from atomnb.graph.radii import bond_range
 from atomnb.graph.rings import Rings, find_rings, usual_size
 from atomnb.graph.rules import ANY, RulesError, RuleSet, load_rules
 from atomnb.graph.species import assign_species, weigh_contents
+from atomnb.graph.standouts import BRIGHT, DARK, find_standouts
 from atomnb.scale import measure_spacing
 
 COLUMN = "column"
@@ -188,7 +189,8 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
     Notes
     -----
     Atoms that are all just 'column' get their species by site and brightness first; where a network named the columns
-    of a crystal with two kinds of sites, its word is weighed against their brightness (`atomnb.graph.species`).
+    of a crystal with two kinds of sites, its word is weighed against their brightness (`atomnb.graph.species`). By
+    rules without chemistry, atoms that stand out by their brightness are foreign (`atomnb.graph.standouts`).
     Positions are brought to the scale in which the crystal's bond has the length the rules give, so a pixel size
     that is missing or 10 % off changes nothing.
     """
@@ -200,10 +202,22 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
     if needs_species(table, rules):
         table = assign_species(table, rules=rules, neighbors=_any_bonds(table, rules))
     graph = _draw(table, rules, table.df["species"].to_numpy(str), _scores(table), np.ones(len(table), bool))
+    if BRIGHT in rules.species and DARK in rules.species:
+        return _with_standouts(graph, table)
     if not _can_weigh(table, rules):
         return graph
     content = weigh_contents(table, graph.sites, rules)
     return _draw(table, rules, content.names.astype(str), content.scores, ~content.empty)
+
+
+def _with_standouts(graph: StructureGraph, table: AtomTable) -> StructureGraph:
+    """The graph with the species of atoms that stand out by their brightness."""
+    found = find_standouts(graph, table.df["intensity"].to_numpy(float))
+    out = found.names != ""
+    if not out.any():
+        return graph
+    names, scores = np.where(out, found.names, graph.species), np.where(out, found.scores, graph.species_score)
+    return _draw(table, graph.rules, names.astype(str), scores, np.ones(len(table), bool))
 
 
 def _scores(table: AtomTable) -> np.ndarray:
