@@ -1,6 +1,7 @@
 """Are the columns of multislice images found, and named right? For models of one material, at three doses.
 
-Scored as in `scoring.py`; a name is right where the matched column's heaviest element stands for it. The images are
+Scored as in `scoring.py`; a name is right where the matched column's heaviest element stands for it; a model may have
+a name for columns it cannot tell, which is counted apart. The images are
 those of `benchmarks/validation/` and, where it is present, the project's scoring kit; none is in any training set.
 """
 
@@ -22,11 +23,19 @@ DOSES = (1000, 300, 60)
 SEEDS = range(3)
 
 
-def judged(path: Path, counts: float, model: str, names: Mapping[int, str], seeds: Iterable[int] = SEEDS) -> dict:
+def judged(
+    path: Path,
+    counts: float,
+    model: str,
+    names: Mapping[int, str],
+    seeds: Iterable[int] = SEEDS,
+    *,
+    undecided: str | None = None,
+) -> dict:
     """Scores of one material at one dose; `names` gives the class of a column by its heaviest element's number."""
     import atomnb
 
-    tally, named, right = Tally(), 0, 0
+    tally, named, right, left_open = Tally(), 0, 0, 0
     for seed in seeds:
         frame = noisy_frame(path, counts, seed)
         atoms = atomnb.analyze(frame.image, model=model, pixel_size=frame.pixel_size).atoms
@@ -35,11 +44,24 @@ def judged(path: Path, counts: float, model: str, names: Mapping[int, str], seed
         pairs = pairs[inside(frame.columns_yx, frame.image.shape, MARGIN)[pairs[:, 1]]]
         truth = np.array([names[z] for z in frame.heaviest_z[pairs[:, 1]]])
         named += len(pairs)
-        right += int((atoms.df["species"].to_numpy().astype(str)[pairs[:, 0]] == truth).sum())
-    return {"counts": counts, "named_right": right / max(named, 1)} | tally.as_row()
+        found = atoms.df["species"].to_numpy().astype(str)[pairs[:, 0]]
+        right += int((found == truth).sum())
+        left_open += int(((found != truth) & (found == undecided)).sum())
+    shares = {"named_right": right / max(named, 1)}
+    if undecided is not None:
+        shares["left_open"] = left_open / max(named, 1)
+    return {"counts": counts} | shares | tally.as_row()
 
 
-def run(model: str, names: Mapping[str, Mapping[int, str]], *, title: str, result: str, about: str) -> None:
+def run(
+    model: str,
+    names: Mapping[str, Mapping[int, str]],
+    *,
+    title: str,
+    result: str,
+    about: str,
+    undecided: str | None = None,
+) -> None:
     """Score `model` on the materials in `names` and write the result, unless `--dry` is asked for.
 
     Parameters
@@ -49,6 +71,7 @@ def run(model: str, names: Mapping[str, Mapping[int, str]], *, title: str, resul
     title : of the table's first column
     result : name of the result
     about : the script's docstring
+    undecided : name of columns the model cannot tell, if it has one
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=model)
@@ -58,10 +81,11 @@ def run(model: str, names: Mapping[str, Mapping[int, str]], *, title: str, resul
     known, rows = materials(()), []
     for material in (m for m in names if m in known):
         for counts in DOSES:
-            scores = judged(known[material][1], counts, options.model, names[material])
+            scores = judged(known[material][1], counts, options.model, names[material], undecided=undecided)
             rows.append({"material": material} | scores)
             print(_cells(rows[-1]), flush=True)
-    columns = [title, "F1", "named right", "RMSE (pm)", "vacancies filled"]
+    left_open = [] if undecided is None else ["left open"]
+    columns = [title, "F1", "named right", *left_open, "RMSE (pm)", "vacancies filled"]
     if not options.dry:
         write_result(result, {"rows": rows, "table": {"columns": columns, "rows": [_cells(r) for r in rows]}})
 
@@ -72,6 +96,7 @@ def _cells(row: Mapping) -> list[str]:
         f"{row['material']}, {row['counts']} electrons",
         f"{row['f1']:.3f}",
         f"{row['named_right']:.4f}",
+        *([f"{row['left_open']:.4f}"] if "left_open" in row else []),
         error,
         f"{row['filled']} of {row['vacancies']}",
     ]

@@ -83,10 +83,15 @@ def name_atoms(probability: np.ndarray, peaks: Peaks, model: Model) -> tuple[np.
     kinds = model.atom_classes
     if len(kinds) == 1:
         return np.full(len(peaks.score), model.classes[kinds[0]], object), np.ones(len(peaks.score))
-    mass = np.stack([mass_at(probability[k], peaks.positions_yx) for k in kinds])
+    mass = np.stack(list(class_mass(probability, peaks, model).values()))
     best = mass.argmax(axis=0) if len(peaks.score) else np.zeros(0, int)
     share = mass.max(axis=0, initial=0) / np.maximum(mass.sum(axis=0), 1e-9)
     return np.array([model.classes[k] for k in kinds], object)[best], share
+
+
+def class_mass(probability: np.ndarray, peaks: Peaks, model: Model) -> dict[str, np.ndarray]:
+    """Name of each class of atoms → its probability (N,) summed about each atom."""
+    return {model.classes[k]: mass_at(probability[k], peaks.positions_yx) for k in model.atom_classes}
 
 
 def score_spread(image: np.ndarray, model: Model, zoom: Zoom, peaks: Peaks) -> np.ndarray | None:

@@ -16,13 +16,15 @@ import torch
 
 from atomnb import __version__
 from atomnb.data.atoms import AtomTable, concat_atoms
+from atomnb.data.flags import Flag
 from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
-from atomnb.locate.detect import detect_atoms, name_atoms, score_spread
+from atomnb.locate.detect import class_mass, detect_atoms, name_atoms, score_spread
 from atomnb.locate.messages import DARK, NO_ATOMS
 from atomnb.locate.peaks import Peaks
+from atomnb.locate.polarity import has_polarity, name_by_polarity
 from atomnb.locate.presence import is_present
 from atomnb.locate.refine import refine_positions
 from atomnb.locate.sublattice import group_columns
@@ -224,6 +226,8 @@ def _analyze_frame(
         columns |= _refined(bright, positions, max_move=None if zoom.is_lattice else SINGLE_MOVE / zoom.zoom)
     columns["sublattice"] = _groups(columns)
     columns["species"], share = name_atoms(probability, peaks, model)
+    if "intensity" in columns and has_polarity(model.classes):
+        columns["species"], share = _voted(columns, class_mass(probability, peaks, model))
     if len(model.atom_classes) > 1:
         columns["species_score"] = share
     spread = score_spread(bright, model, zoom, peaks)
@@ -256,6 +260,12 @@ def _refined(bright, positions, *, max_move: float | None) -> dict[str, np.ndarr
         "sigma": fit.sigma,
         "flags": fit.flags,
     }
+
+
+def _voted(columns, mass) -> tuple[np.ndarray, np.ndarray]:
+    positions = np.stack([columns["y"], columns["x"]], axis=1)
+    usable = (columns["flags"] & (Flag.BORDER | Flag.SATURATED)) == 0
+    return name_by_polarity(mass, positions, columns["intensity"], usable)
 
 
 def _only_present(table: pd.DataFrame, model: Model, zoom: Zoom) -> pd.DataFrame:

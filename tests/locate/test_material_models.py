@@ -3,11 +3,12 @@
 import warnings
 
 import numpy as np
+import pytest
 
 import atomnb
 from atomnb.errors import AtomnbWarning
 from atomnb.metrics import match_positions
-from atomnb.simulate.scene import sample_scene
+from atomnb.simulate.scene import render_scene, sample_scene
 
 
 def analysed(name, model, **options):
@@ -48,6 +49,27 @@ def test_chalcogens_are_counted_and_empty_sites_listed():
     assert (found[true == "S"] == "single chalcogen").mean() > 0.9
     assert len(analysis.vacancies) > 0
     assert "vacancy" not in set(analysis.atoms.df["species"])
+
+
+@pytest.mark.parametrize("polar", [True, False])
+def test_both_sides_of_a_twin_have_their_polarity_and_silicon_none(zincblende, polar):
+    """As for GaAs at 300 electrons a column, whose two columns differ by a tenth."""
+    rng = np.random.default_rng(12)
+    yx, kind, _ = zincblende.crystal(size=48, fault="twin", spread=0.05, seed=3)
+    names = np.where(kind == 0, "heavier", "lighter") if polar else np.full(len(kind), "column")
+    brightness = np.where(kind == 0, 33.0, 31.0) ** 1.7 if polar else np.ones(len(kind))
+    scene = render_scene(
+        yx, brightness, names, shape=(400, 400), pixel_size=0.12, counts_per_column=300, probe_sigma_angstrom=0.38,
+        rng=rng,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AtomnbWarning)
+        analysis = atomnb.analyze(scene.image, model="dumbbell", pixel_size=scene.pixel_size)
+    true, found, share = confusion(scene, analysis)
+    assert share > 0.99
+    assert (found == true).mean() > 0.98
+    assert set(found[found != true]) <= {"column"}
+    assert (analysis.atoms.df["species_score"] > 0.9).mean() > 0.95
 
 
 def test_a_model_without_a_class_for_them_lists_no_vacancies():
