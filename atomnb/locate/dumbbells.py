@@ -64,7 +64,7 @@ def find_dumbbells(positions_yx) -> Dumbbells:
     >>> import numpy as np
     >>> nodes = 4.0 * np.stack(np.meshgrid(np.arange(3), np.arange(4), indexing="ij"), -1).reshape(-1, 2)
     >>> found = find_dumbbells(np.concatenate([nodes, nodes + [0.0, 1.4]]))
-    >>> found.ends[:2].tolist(), found.grain.max(), round(found.length, 3)
+    >>> found.ends[:2].tolist(), int(found.grain.max()), round(found.length, 3)
     ([[0, 12], [1, 13]], 0, 1.4)
     """
     yx = np.asarray(positions_yx, float).reshape(-1, 2)

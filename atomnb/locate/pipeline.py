@@ -120,7 +120,8 @@ def analyze(
     model : name of a shipped model, path of a `.safetensors` file, or a loaded `Model`
     pixel_size : Å; replaces the scale the image carries
     threshold : lowest probability at which an atom is listed
-    refine : fit the positions to the raw image; otherwise they are the network's and have no errors
+    refine : fit the positions to the raw image; otherwise they are the network's and have no errors, and the columns
+        of dumbbells are named one by one
     contrast : 'bright' atoms (HAADF, ADF, STM), 'dark' ones (BF, ABF), or 'auto' from the metadata or the image
     known_spacing : Å; nearest-neighbour distance of the material, checked against the pixel size
     rules : chemistry by which bonds are drawn and defects named: one of `atomnb.list_rules()`, the path of a YAML file,

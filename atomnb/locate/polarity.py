@@ -24,11 +24,11 @@ DECIDED = 3.0
 """Standard errors at which a vote counts."""
 
 UNEVEN = 0.012
-"""Relative difference in brightness that an imperfect probe gives to alike columns: root mean square over Si and Ge
-with coma up to 600 Å."""
+"""Relative difference in brightness that a comatic probe gives to alike columns: root mean square over simulated Si and
+Ge with 600 Å of coma, more than a tuned microscope has."""
 
 MISLED = 1.0
-"""The same in log-odds of the network."""
+"""The difference in log-odds that the network sees there."""
 
 CONTEXT = 2.5
 """A network sees a neighbourhood at once, so its errors on neighbours go together: on simulated silicon the mean

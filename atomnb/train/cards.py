@@ -33,9 +33,10 @@ NOT_FOR = {
     "in lead and bismuth titanates, where B is faint; counting vacancies below some 100 electrons per column, where "
     "many are filled. Oxygen in HAADF is placed by the lattice rather than seen.",
     "dumbbell": "Other zone axes than [110]; dumbbells that are not resolved. All dumbbells of a grain vote on its "
-    "polarity, and where they leave it open all are 'column': grains of few dumbbells, low doses (GaAs below some 100 "
-    "electrons per column), InSb; the species_score of 'column' says whether they are alike or undecided. A single "
-    "antisite is told only where the two elements differ by several times the scatter of a column (InAs, not GaAs).",
+    "polarity; where they leave it open, all are 'column': often in InSb, and in GaAs in grains of some 30 dumbbells "
+    "or below some 300 electrons per column. The species_score of 'column' says whether they are alike or undecided. "
+    "A single antisite is told only where the two elements differ by several times the scatter of a column (InAs, not "
+    "GaAs).",
 }
 
 
