@@ -18,6 +18,9 @@ from atomnb.graph.radii import COVALENT_RADII, bond_range
 SOFT_END = 0.05
 """Standard deviation (Å) of where a range of bond lengths ends: no tabulated limit is sharper than that."""
 
+DOUBT = 0.01
+"""Chance that the rules are wrong about a pair, however deep in its range: two good bonds outweigh a perfect one."""
+
 ONE_PLACE = 0.1
 """Atoms nearer than this share of the longest bond of the shortest kind are one atom found twice."""
 
@@ -101,7 +104,7 @@ def find_bonds(
     likely = yes > no
     bonds = near.select(likely)._replace(probability=np.exp(yes[likely]))
     exclusive = np.concatenate([crossings(points, bonds, cell=cell), sharp_angles(bonds, least_angle_deg)])
-    return bonds.select(_most_probable(bonds, (yes - no)[likely], limit[code], exclusive))
+    return bonds.select(_most_probable(bonds, _weights(yes[likely], no[likely]), limit[code], exclusive))
 
 
 def crossings(positions_yx, neighbors: Neighbors, *, cell=None) -> np.ndarray:
@@ -259,6 +262,13 @@ def _log_chances(near: Neighbors, low, high, covariances) -> tuple[np.ndarray, n
     sigma = np.sqrt(np.einsum("ei,eij,ej->e", along, both, along) + SOFT_END**2)
     no = np.logaddexp(log_ndtr((distance - high) / sigma), log_ndtr((low - distance) / sigma))
     return np.log(-np.expm1(np.minimum(no, -1e-300))), no
+
+
+def _weights(yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+    """log-odds (E,) of each bond when even the surest may not be there; of two that are equally sure by that, the one
+    deeper in its range counts a trace more."""
+    doubted = [np.logaddexp(np.log1p(-DOUBT) + side, np.log(DOUBT) + other) for side, other in ((yes, no), (no, yes))]
+    return doubted[0] - doubted[1] + 1e-6 * (yes - no)
 
 
 class _Conflicts(NamedTuple):
