@@ -17,8 +17,10 @@ import torch
 from record import RESULTS, read_result
 
 from atomnb.locate.calibrate import fit_calibration
+from atomnb.locate.outshone import BESIDE
 from atomnb.nets.checkpoint import WEIGHTS_DIR, read_card, save_model
 from atomnb.nets.registry import create_net
+from atomnb.simulate.materials import MATERIALS
 from atomnb.train.cards import model_card
 from atomnb.train.recipes import RECIPES, recipe
 from atomnb.train.rundir import shipped_weights
@@ -28,11 +30,16 @@ BATCHES = 12
 
 
 def calibration(net, name: str) -> dict[str, tuple[float, float]]:
-    """Of atoms on lattices, and of single atoms on a support where the recipe has such scenes."""
+    """Of atoms on lattices, of single atoms on a support where the recipe has such scenes, and of those beside a class
+    that outshines them."""
     scenes = replace(recipe(name).curriculum[-1][1], share_stm=0.0)
     on_lattice = fit_calibration(net, replace(scenes, share_sparse=0.0), batches=BATCHES)
     if scenes.material:
-        return {"lattice": on_lattice, "single": on_lattice}
+        fitted = {"lattice": on_lattice, "single": on_lattice}
+        if bright := MATERIALS[scenes.material].outshining:
+            kind = recipe(name).classes.index(bright)
+            fitted[BESIDE + bright] = fit_calibration(net, scenes, batches=4 * BATCHES, beside=kind)
+        return fitted
     alone = replace(
         scenes, share_sparse=1.0, share_crystal=0.0, share_random_crystal=0.0, share_polycrystal=0.0, share_network=0.0
     )

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from atomnb.denoise import wiener_filter
+from atomnb.locate.outshone import rescored
 from atomnb.locate.peaks import REACH, Peaks, calibrated, find_peaks, mass_at, sharpness
 from atomnb.locate.prominence import prominence_at
 from atomnb.locate.zoom import SINGLE_SIGMA, Zoom
@@ -71,6 +72,7 @@ def detect_atoms(
         helped = predict_probability(filtered, model)[model.atom_classes].sum(axis=0)
         placed = find_peaks(helped, threshold=threshold, calibration=calibration)
         peaks = _join(placed, peaks, seen)
+    peaks = rescored(peaks, probability, model, usual=calibration, threshold=threshold)
     if not zoom.is_lattice and len(peaks.score):
         seen = resample(image, output_shape(image.shape, zoom.zoom))
         prominent = prominence_at(seen, peaks.positions_yx, SINGLE_SIGMA) > STANDS_OUT

@@ -44,7 +44,7 @@ class ModelCard:
         default_factory=lambda: {"lattice": (1.0, 0.0), "single": (1.0, 0.0)}
     )
     """Slope and offset that turn the logit of a peak's summed probability into that of an atom being there, on a
-    lattice and for single atoms on a support."""
+    lattice, for single atoms on a support, and where it has such an entry beside a brighter class ("beside Si")."""
     trained_on: str = ""
     ranges: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)

@@ -70,7 +70,7 @@ def model_card(
     ----------
     name : of the recipe
     net : trained
-    calibration : slope and offset of its scores for "lattice" and "single" (`atomnb.locate.calibrate`)
+    calibration : slope and offset of its scores for "lattice", "single" and "beside …" (`atomnb.locate.calibrate`)
     accuracy : measured, in words, with its source
     """
     chosen = recipe(name)

@@ -17,6 +17,8 @@ class Material(NamedTuple):
 
     lay_out: Callable[[np.random.Generator, SceneConfig], Layout]
     labels: tuple[str, ...]
+    outshining: str | None = None
+    """The rare class that is so much brighter than the others that its neighbours are mere shoulders of it."""
 
 
 ANY = Material(random_layout, ("column",))
@@ -24,7 +26,7 @@ ANY = Material(random_layout, ("column",))
 
 MATERIALS = {
     "": ANY,
-    "graphene-si": Material(graphene_si.lay_out, graphene_si.LABELS),
+    "graphene-si": Material(graphene_si.lay_out, graphene_si.LABELS, outshining="Si"),
     "tmd": Material(tmd.lay_out, tmd.LABELS),
     "perovskite": Material(perovskite.lay_out, perovskite.LABELS),
     "dumbbell": Material(dumbbell.lay_out, dumbbell.LABELS),
