@@ -49,10 +49,10 @@ TRAINED_ON = {
 
 SHIPPED_RUN = {
     "universal": " (the shipped run: on a GPU, --workers 8)",
-    "tmd": " (the shipped run ended at 2500 steps and was continued to 5000, so its learning rate fell twice)",
+    "tmd": " (the shipped run: on a GPU, --workers 5)",
     "perovskite": " (the shipped run: on a GPU, --workers 8)",
-    "dumbbell": " (the shipped run: on a GPU to step 2500, with less uneven columns, then on two cores)",
-    "graphene-si": " (the shipped run: on a GPU, --workers 8)",
+    "dumbbell": " (the shipped run: on a GPU, --workers 4)",
+    "graphene-si": " (the shipped run: on a GPU, --workers 10)",
 }
 """How a shipped run differs from its recipe as it is now."""
 
