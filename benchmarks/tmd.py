@@ -62,6 +62,7 @@ def judged(path: Path, counts: float, model: str, seeds: Iterable[int]) -> dict:
         spacing = 1.84 / pixel_size
         pairs = pair_up(atoms.positions_yx, columns, MATCH_RADIUS * spacing)
         scored, seen = inside(columns, image.shape, margin), inside(atoms.positions_yx, image.shape, margin)
+        seen[pairs[~scored[pairs[:, 1]], 0]] = False  # of a column just outside of what is scored
         pairs = pairs[scored[pairs[:, 1]]]
         row["columns"] += int(scored.sum())
         row["columns found"] += len(pairs)

@@ -18,9 +18,6 @@ from atomnb.graph.radii import COVALENT_RADII, bond_range
 SOFT_END = 0.05
 """Standard deviation (Å) of where a range of bond lengths ends: no tabulated limit is sharper than that."""
 
-DOUBT = 0.01
-"""Chance that the rules are wrong about a pair, however deep in its range: two good bonds outweigh a perfect one."""
-
 ONE_PLACE = 0.1
 """Atoms nearer than this share of the longest bond of the shortest kind are one atom found twice."""
 
@@ -37,6 +34,7 @@ def find_bonds(
     errors_yx=None,
     tolerance: float = 0.2,
     least_angle_deg: float = 0.0,
+    doubts: Mapping[str, float] | None = None,
     cell=None,
 ) -> Neighbors:
     r"""The most probable set of bonds without crossings in which no atom has more bonds than its valence.
@@ -66,6 +64,9 @@ def find_bonds(
     tolerance : share of the sum of two covalent radii by which the bonds of a pair missing in `ranges` may differ
     least_angle_deg : in [0, 180), degrees
         Of two bonds of an atom at a smaller angle than this only one is kept: no chemistry has them that close.
+    doubts : {name: chance in [0, 0.5)}, optional
+        That the ranges are wrong about a bond of such an atom, however deep in its range the bond is: p is weighed as
+        (1 - doubt) p + doubt (1 - p). Two good bonds then outweigh one perfect bond that excludes them. 0 if missing.
     cell : (2, 2), optional
         Rows are the vectors (y, x), Å, by which the structure repeats.
 
@@ -104,7 +105,8 @@ def find_bonds(
     likely = yes > no
     bonds = near.select(likely)._replace(probability=np.exp(yes[likely]))
     exclusive = np.concatenate([crossings(points, bonds, cell=cell), sharp_angles(bonds, least_angle_deg)])
-    return bonds.select(_most_probable(bonds, _weights(yes[likely], no[likely]), limit[code], exclusive))
+    weight = _weights(yes[likely], no[likely], _doubt_of(bonds, names, code, doubts or {}))
+    return bonds.select(_most_probable(bonds, weight, limit[code], exclusive))
 
 
 def crossings(positions_yx, neighbors: Neighbors, *, cell=None) -> np.ndarray:
@@ -264,11 +266,20 @@ def _log_chances(near: Neighbors, low, high, covariances) -> tuple[np.ndarray, n
     return np.log(-np.expm1(np.minimum(no, -1e-300))), no
 
 
-def _weights(yes: np.ndarray, no: np.ndarray) -> np.ndarray:
-    """log-odds (E,) of each bond when even the surest may not be there; of two that are equally sure by that, the one
-    deeper in its range counts a trace more."""
-    doubted = [np.logaddexp(np.log1p(-DOUBT) + side, np.log(DOUBT) + other) for side, other in ((yes, no), (no, yes))]
-    return doubted[0] - doubted[1] + 1e-6 * (yes - no)
+def _doubt_of(bonds: Neighbors, names: list[str], code: np.ndarray, doubts: Mapping[str, float]) -> np.ndarray:
+    """Doubt (E,) of each bond: the greater of those of its two ends."""
+    if not all(0 <= doubt < 0.5 for doubt in doubts.values()):
+        raise AtomnbError(f"doubts are chances from 0 to below 0.5, got {dict(doubts)}.")
+    of_name = np.array([doubts.get(name, 0.0) for name in names])
+    return of_name[code][bonds.pairs].max(axis=1, initial=0.0)
+
+
+def _weights(yes: np.ndarray, no: np.ndarray, doubt: np.ndarray) -> np.ndarray:
+    """log-odds (E,) of each bond under the doubt; of two that are alike the one deeper in its range counts a trace more."""
+    with np.errstate(divide="ignore"):
+        sure, unsure = np.log1p(-doubt), np.log(doubt)
+    odds = np.logaddexp(sure + yes, unsure + no) - np.logaddexp(sure + no, unsure + yes)
+    return odds + 1e-6 * (yes - no)
 
 
 class _Conflicts(NamedTuple):

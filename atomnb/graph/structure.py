@@ -34,6 +34,9 @@ A_FEW = 10
 UNKNOWN_ERROR = 0.06
 """Å; standard error per axis of atoms that carry none."""
 
+FOREIGN_DOUBT = 0.01
+"""Chance that the rules are wrong about a bond of a foreign atom; of those of the crystal itself they are sure."""
+
 LEAST_ERROR = 0.02
 """Å; scan jitter and drift that no fit knows of."""
 
@@ -337,9 +340,10 @@ def _first_gap(yx: np.ndarray, spacing: float) -> float:
 def _bonds(points, symbols, errors, part, ranges, kinds, names, rules) -> Neighbors:
     """The most probable bonds among the atoms that are part of the net, numbered as in the table."""
     valences = {kinds[n].symbol: kinds[n].valence for n in np.unique(names)}
+    doubts = {kinds[n].symbol: FOREIGN_DOUBT for n in np.unique(names) if not kinds[n].site}
     found = find_bonds(
         points[part], symbols[part], ranges=ranges, valences=valences, errors_yx=errors[part],
-        least_angle_deg=rules.least_angle_deg,
+        least_angle_deg=rules.least_angle_deg, doubts=doubts,
     )  # fmt: skip
     rows = np.flatnonzero(part)
     return found._replace(pairs=rows[found.pairs].reshape(-1, 2), n_atoms=len(points))

@@ -202,6 +202,17 @@ def test_no_two_bonds_are_left_at_a_sharp_angle_even_where_one_between_them_went
     assert len(find_bonds(points, ["Si", "C", "C", "C", "C"], least_angle_deg=20, **options).pairs) == 3
 
 
+def test_under_doubt_two_good_bonds_outweigh_a_perfect_one():
+    """Two silicon atoms and the carbon they share (Si2C5): no angle between them is wide enough for all three bonds."""
+    points = np.array([[0.0, 0.0], [0.0, 2.27], [1.02, 0.96]])
+    options = {"ranges": {("C", "Si"): (1.2, 2.3), ("Si", "Si"): (0.8, 2.75)}, "valences": {}, "least_angle_deg": 50}
+    names, errors = ["Si", "Si", "C"], np.full((3, 2), 0.03)
+    assert pairs_of(find_bonds(points, names, errors_yx=errors, **options)) == {(0, 1)}
+    assert pairs_of(find_bonds(points, names, errors_yx=errors, doubts={"Si": 0.01}, **options)) == {(0, 2), (1, 2)}
+    with pytest.raises(AtomnbError, match="doubts"):
+        find_bonds(points, names, doubts={"Si": 0.5}, **options)
+
+
 def test_of_two_bonds_at_a_sharp_angle_the_likelier_is_kept():
     corner = np.array([[0.0, 0.0], [0.0, 1.9], [1.0, 1.95], [1.2, -1.4]])
     ranges = {("C", "Si"): (1.2, 2.3), ("C", "C"): None}
