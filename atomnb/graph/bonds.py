@@ -275,7 +275,7 @@ def _doubt_of(bonds: Neighbors, names: list[str], code: np.ndarray, doubts: Mapp
 
 
 def _weights(yes: np.ndarray, no: np.ndarray, doubt: np.ndarray) -> np.ndarray:
-    """log-odds (E,) of each bond under the doubt; of two that are alike the one deeper in its range counts a trace more."""
+    """log-odds (E,) of each bond under the doubt; of two alike the one deeper in its range counts a trace more."""
     with np.errstate(divide="ignore"):
         sure, unsure = np.log1p(-doubt), np.log(doubt)
     odds = np.logaddexp(sure + yes, unsure + no) - np.logaddexp(sure + no, unsure + yes)

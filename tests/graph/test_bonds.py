@@ -204,8 +204,8 @@ def test_no_two_bonds_are_left_at_a_sharp_angle_even_where_one_between_them_went
 
 def test_under_doubt_two_good_bonds_outweigh_a_perfect_one():
     """Two silicon atoms and the carbon they share (Si2C5): no angle between them is wide enough for all three bonds."""
-    points = np.array([[0.0, 0.0], [0.0, 2.27], [1.02, 0.96]])
-    options = {"ranges": {("C", "Si"): (1.2, 2.3), ("Si", "Si"): (0.8, 2.75)}, "valences": {}, "least_angle_deg": 50}
+    points = np.array([[0.0, 0.0], [0.0, 2.27], [0.65, 1.135]])
+    options = {"ranges": {("C", "Si"): (1.2, 2.3), ("Si", "Si"): (0.8, 2.75)}, "valences": {}, "least_angle_deg": 45}
     names, errors = ["Si", "Si", "C"], np.full((3, 2), 0.03)
     assert pairs_of(find_bonds(points, names, errors_yx=errors, **options)) == {(0, 1)}
     assert pairs_of(find_bonds(points, names, errors_yx=errors, doubts={"Si": 0.01}, **options)) == {(0, 2), (1, 2)}
