@@ -13,7 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from atomnb.graph.rim import atoms_inside_rim, points_inside
+from atomnb.graph.rim import atoms_inside_rim, points_inside, with_enclosed
 from atomnb.graph.structure import StructureGraph
 
 SAME_SITE = 0.6
@@ -195,6 +195,7 @@ def _missing(graph: StructureGraph, rings: np.ndarray, inside: int) -> tuple[flo
     """
     if not len(rings):
         return 0.0, True
+    rings = with_enclosed(graph, rings)
     held = float(((graph.rings.sizes[rings] - 2) / 2).sum() + inside)
     due = atoms_inside_rim(graph, rings)
     if due is not None:

@@ -21,6 +21,9 @@ BOUNDARY = 6
 """This many rings of other sizes in a row, with hardly an atom missing, are a grain boundary; along a line there may be
 more atoms than in the crystal, too, as where the zigzag rows of a twin line 4|4E face each other."""
 
+REBUILT = 4
+"""Rings of other sizes per missing atom, at most, of a vacancy that has closed: 5555-6-7777 has eight for two."""
+
 HARDLY = 0.25
 """Atoms missing, or too many, per ring of a boundary at most."""
 
@@ -44,6 +47,8 @@ def kind_of(group: Group, graph: StructureGraph) -> str:
         return "hole"
     if missing < 0 and _round_one_atom(group, graph):
         return "adatom"
+    if group.exact and 0 < len(sizes) <= REBUILT * missing:
+        return "vacancy"
     if len(sizes) >= BOUNDARY:
         hardly = abs(missing) <= HARDLY * len(sizes) or (missing < 0 and _in_a_line(group, graph))
         return "boundary" if hardly else "disorder"

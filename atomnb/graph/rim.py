@@ -21,7 +21,7 @@ def atoms_inside_rim(graph: StructureGraph, rings: np.ndarray) -> float | None:
 
     Parameters
     ----------
-    rings : (K,) numbers of the rings, which together have no hole
+    rings : (K,) numbers of the rings, which together have no hole (`with_enclosed`)
 
     Returns
     -------
@@ -59,17 +59,55 @@ def rim_in_crystal(graph: StructureGraph, rings: np.ndarray) -> np.ndarray | Non
 
 def _rim(graph: StructureGraph, rings: np.ndarray) -> np.ndarray | None:
     """Atoms in order round the rim; None if it is not one closed walk that meets each atom once."""
+    walks = _walks(graph, rings)
+    return walks[0][0] if len(walks) == 1 and len(walks[0][0]) >= 3 else None
+
+
+def _walks(graph: StructureGraph, rings: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Closed walks along the sides that only one of the rings has: atoms, and bonds; none if one meets an atom twice.
+
+    Walks round the rings go the way the rings do, those round a hole among them the other way.
+    """
     start, end, edge = (np.concatenate(part) for part in zip(*(_sides(graph, r) for r in rings), strict=True))
     _, which, count = np.unique(edge, return_inverse=True, return_counts=True)
     outer = count[which] == 1
-    start, end = start[outer], end[outer]
-    if len(start) < 3 or len(np.unique(start)) != len(start):
-        return None
-    following = dict(zip(start.tolist(), end.tolist(), strict=True))
-    walk = [int(start[0])]
-    while (step := following.get(walk[-1])) is not None and step != walk[0] and len(walk) <= len(start):
-        walk.append(step)
-    return np.array(walk) if len(walk) == len(start) else None
+    start, end, edge = start[outer], end[outer], edge[outer]
+    if len(np.unique(start)) != len(start):
+        return []
+    after = dict(zip(start.tolist(), zip(end.tolist(), edge.tolist(), strict=True), strict=True))
+    walks = []
+    while after:
+        atoms, bonds, atom = [], [], next(iter(after))
+        while atom in after:
+            following, bond = after.pop(atom)
+            atoms.append(atom)
+            bonds.append(bond)
+            atom = following
+        walks.append((np.array(atoms), np.array(bonds)))
+    return walks
+
+
+def with_enclosed(graph: StructureGraph, rings: np.ndarray) -> np.ndarray:
+    """The rings with all that they enclose, such as the hexagon amid the pentagons and heptagons of 5555-6-7777."""
+    walks = _walks(graph, rings)
+    if len(walks) < 2:
+        return rings
+    edges = graph.rings.edges
+    owner = np.repeat(np.arange(len(graph.rings.sizes)), graph.rings.sizes)
+    held = np.zeros(len(graph.rings.sizes), bool)
+    held[rings] = True
+    bonds = np.concatenate([np.zeros(0, int), *(bonds for atoms, bonds in walks if _goes_round_a_hole(graph, atoms))])
+    while len(bonds):
+        new = owner[np.isin(edges, bonds)]
+        new = np.unique(new[~held[new]])
+        held[new] = True
+        bonds = edges[np.isin(owner, new)]
+    return np.flatnonzero(held)
+
+
+def _goes_round_a_hole(graph: StructureGraph, walk: np.ndarray) -> bool:
+    y, x = graph.positions_yx[walk].T
+    return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)
 
 
 def _sides(graph: StructureGraph, ring: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

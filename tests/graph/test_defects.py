@@ -1,5 +1,6 @@
 """Defects of ideal structures: the exact name, formula, rings and count, however the sheet lies or is strained."""
 
+import copy
 from functools import cache
 
 import numpy as np
@@ -342,3 +343,67 @@ def test_a_lone_foreign_atom_in_the_middle_of_a_ring_is_not_sure():
     table = atomnb.AtomTable.from_positions(np.concatenate([yx, [hollow]])).df.assign(species=[*content, "Si"])
     found = find_defects(table, rules="graphene")
     assert found["bonds"].tolist() == ["0f"] and found["confidence"][0] <= 0.5
+
+
+def rotate_bond(sheet, a, b):
+    """Turn a bond by 90°, as between the forms of a divacancy."""
+    along = sheet.offset(a, b)
+    across = np.array([-along[1], along[0], 0.0])
+    middle = sheet.positions[a] + along / 2
+
+    def on_the_left(centre, other):
+        return max(sheet.neighbours[centre] - {other}, key=lambda j: float(sheet.offset(centre, j) @ across))
+
+    gained, lost = on_the_left(b, a), (sheet.neighbours[a] - {b, on_the_left(a, b)}).pop()
+    sheet.unlink(b, gained)
+    sheet.unlink(a, lost)
+    sheet.link(a, gained)
+    sheet.link(b, lost)
+    sheet.positions[a], sheet.positions[b] = middle + across / 2, middle - across / 2
+
+
+def with_rings(sheet, centre, wanted):
+    """The first sheet with one bond near the centre turned whose only defect has these rings."""
+    middles = [(i, j, sheet.positions[[i, j], :2].mean(axis=0)) for i, j in sheet.bonds().tolist()]
+    for i, j, middle in middles:
+        if np.hypot(*(middle - centre)) < 4:
+            trial = copy.deepcopy(sheet)
+            rotate_bond(trial, i, j)
+            trial.relax(around_xy=centre[None])
+            if find_defects(trial.atoms().positions[:, 1::-1], rules="graphene")["rings"].tolist() == [wanted]:
+                return trial
+    raise AssertionError(f"no bond leads to {wanted}")
+
+
+def test_a_divacancy_that_has_closed_is_a_vacancy_in_each_of_its_forms():
+    from atomnb.simulate.structures.graphene_defects import divacancy
+    from atomnb.simulate.structures.sheet import honeycomb
+
+    sheet = honeycomb(1.42, ("C", "C"), (34, 34))
+    centre = sheet.lengths[:2] / 2
+    divacancy(sheet, int(np.hypot(*(sheet.positions[:, :2] - centre).T).argmin()), np.random.default_rng(0))
+    sheet.relax(around_xy=centre[None])
+    for rings in [(5, 5, 5, 7, 7, 7), (5, 5, 5, 5, 7, 7, 7, 7)]:  # the second goes round a hexagon
+        sheet = with_rings(sheet, centre, rings)
+        (found,) = find_defects(sheet.atoms().positions[:, 1::-1], rules="graphene").itertuples()
+        assert found.name.startswith("divacancy 555") and found.kind == "vacancy"
+        assert found.missing == 2 and found.formula == "Va2" and found.confidence == 1
+
+
+def test_a_loop_of_rings_round_turned_hexagons_lacks_no_atom():
+    """The flower defect: 24 atoms turned by 30° (Cockayne et al., Phys. Rev. B 83, 195425, 2011)."""
+    yx, _ = sheet("graphene", None)
+    middle = central_ring(yx)
+    away = yx - middle
+    core = np.argsort(np.hypot(*away.T), kind="stable")[:24]
+    moved = yx.copy()
+    moved[core] = middle + 0.95 * turned(away[core], 30)
+    (found,) = find_defects(moved, rules="graphene").itertuples()
+    assert found.rings == (5,) * 6 + (7,) * 6
+    assert found.missing == 0 and found.confidence == 1 and found.kind == "boundary"
+
+
+def central_ring(yx):
+    """Centre of the hexagon nearest to the middle of the sheet."""
+    centres = build_graph(yx, rules="graphene", species=["C"] * len(yx)).rings.centres_yx
+    return centres[np.hypot(*(centres - yx.mean(axis=0)).T).argmin()]

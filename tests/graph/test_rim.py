@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atomnb.graph.anomalies import find_groups
-from atomnb.graph.rim import atoms_inside_rim, points_inside, rim_in_crystal
+from atomnb.graph.rim import atoms_inside_rim, points_inside, rim_in_crystal, with_enclosed
 from atomnb.graph.structure import build_graph
 from atomnb.simulate.lattice import MOTIFS, lay_out
 
@@ -65,3 +65,16 @@ def test_a_ring_that_no_crystal_has_room_for_has_no_count():
     squares = np.flatnonzero(graph.rings.sizes == 4)
     assert len(squares) > 5
     assert [atoms_inside_rim(graph, np.array([ring])) for ring in squares] == [None] * len(squares)
+
+
+@pytest.mark.parametrize("motif", ["honeycomb", "square", "hexagonal"])
+def test_what_rings_enclose_belongs_to_them(motif):
+    graph = graph_of(crystal(motif))
+    centres = graph.rings.centres_yx
+    inner = np.flatnonzero(np.hypot(*(centres - centres[np.hypot(*centres.T).argmin()]).T) < 7)
+    core = np.flatnonzero(np.hypot(*(centres - centres[np.hypot(*centres.T).argmin()]).T) < 3.5)
+    loop = np.setdiff1d(inner, core)
+    assert len(core) > 1
+    assert atoms_inside_rim(graph, loop) is None
+    assert with_enclosed(graph, loop).tolist() == inner.tolist()
+    assert with_enclosed(graph, inner).tolist() == inner.tolist()
