@@ -93,7 +93,7 @@ def sites_by_contrast(bright: np.ndarray, neighbors: Neighbors, rings: Rings, ru
         return np.full(len(bright), kinds[0], object), np.ones(len(bright))
     sides = vote_on_sides(bright, neighbors, rings, ring_size=rules.host.ring or usual_size(rings))
     brighter, fainter = kinds
-    known = _elements_known(rules)
+    known = elements_known(rules)
     if known and expected_brightness(_usual(rules, kinds[1]), exponent) > expected_brightness(
         _usual(rules, kinds[0]), exponent
     ):
@@ -101,7 +101,7 @@ def sites_by_contrast(bright: np.ndarray, neighbors: Neighbors, rings: Rings, ru
     return np.where(sides.brighter, brighter, fainter).astype(object), sides.probability
 
 
-def _elements_known(rules: RuleSet) -> bool:
+def elements_known(rules: RuleSet) -> bool:
     """Whether all symbols of the crystal are elements; the B of A and B is not boron."""
     return all(element in ATOMIC_NUMBERS for s in rules.species.values() if s.site for element in s.content)
 
@@ -144,7 +144,7 @@ def _options(rules: RuleSet, usual: str, exponent: float) -> list[tuple[str, flo
     """
     base = expected_brightness(rules.species[usual], exponent)
     contents = {tuple(rules.species[usual].content.items()): usual}
-    known = _elements_known(rules)
+    known = elements_known(rules)
     for name, species in rules.species.items():
         if known or set(species.content) == set(rules.species[usual].content):
             contents.setdefault(tuple(species.content.items()), name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,8 +13,9 @@ from scipy.sparse import csr_matrix
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from atomnb.data.atoms import AtomTable
-from atomnb.errors import AtomnbError
+from atomnb.errors import AtomnbError, RangeWarning
 from atomnb.graph.bonds import find_bonds
+from atomnb.graph.misnamed import is_misnamed
 from atomnb.graph.neighbors import Neighbors, neighbors_radius
 from atomnb.graph.radii import bond_range
 from atomnb.graph.rings import Rings, find_rings, usual_size
@@ -33,6 +35,11 @@ A_FEW = 10
 
 UNKNOWN_ERROR = 0.06
 """Å; standard error per axis of atoms that carry none."""
+
+MISNAMED = (
+    "the model named the columns against the rules {rules!r}: what it calls one kind is as bright as the other should "
+    "be. The species of bonds and defects are told by brightness; `universal` is the model to use here."
+)
 
 FOREIGN_DOUBT = 0.01
 """Chance that the rules are wrong about a bond of a foreign atom; of those of the crystal itself they are sure."""
@@ -192,8 +199,9 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
     Notes
     -----
     Atoms that are all just 'column' get their species by site and brightness first; where a network named the columns
-    of a crystal with two kinds of sites, its word is weighed against their brightness (`atomnb.graph.species`). By
-    rules without chemistry, atoms that stand out by their brightness are foreign (`atomnb.graph.standouts`).
+    of a crystal with two kinds of sites, its word is weighed against their brightness (`atomnb.graph.species`), and
+    dropped with a RangeWarning if it has them the wrong way round. By rules without chemistry, atoms that stand out by
+    their brightness are foreign (`atomnb.graph.standouts`).
     Positions are brought to the scale in which the crystal's bond has the length the rules give, so a pixel size
     that is missing or 10 % off changes nothing.
     """
@@ -202,6 +210,9 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
     if table.df["frame"].nunique() > 1:
         raise AtomnbError("the atoms are of several frames: build one graph per frame, with atoms.in_frame(t).")
     _check(table, rules)
+    if is_misnamed(table, rules):
+        warnings.warn(MISNAMED.format(rules=rules.name), RangeWarning, stacklevel=2)
+        table = replace(table, df=table.df.drop(columns="species_score").assign(species=COLUMN))
     if needs_species(table, rules):
         table = assign_species(table, rules=rules, neighbors=_any_bonds(table, rules))
     graph = _draw(table, rules, table.df["species"].to_numpy(str), _scores(table), np.ones(len(table), bool))
