@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, hstack, identity
 from scipy.sparse.csgraph import connected_components
 from scipy.special import log_ndtr
 
@@ -20,6 +20,9 @@ SOFT_END = 0.05
 
 ONE_PLACE = 0.1
 """Atoms nearer than this share of the longest bond of the shortest kind are one atom found twice."""
+
+LONELY = 0.1
+"""Chance that a doubtful atom within reach of others has no bond at all, against that it has some."""
 
 FEW_BONDS = 12
 """Up to so many bonds in conflict all their subsets are tried; beyond, an integer programme is solved."""
@@ -66,7 +69,8 @@ def find_bonds(
         Of two bonds of an atom at a smaller angle than this only one is kept: no chemistry has them that close.
     doubts : {name: chance in [0, 0.5)}, optional
         That the ranges are wrong about a bond of such an atom, however deep in its range the bond is: p is weighed as
-        (1 - doubt) p + doubt (1 - p). Two good bonds then outweigh one perfect bond that excludes them. 0 if missing.
+        (1 - doubt) p + doubt (1 - p). Two good bonds then outweigh one perfect bond that excludes them, and of graphs
+        that are as good the one that leaves such an atom without a bond is the less likely. 0 if missing.
     cell : (2, 2), optional
         Rows are the vectors (y, x), Å, by which the structure repeats.
 
@@ -105,8 +109,9 @@ def find_bonds(
     likely = yes > no
     bonds = near.select(likely)._replace(probability=np.exp(yes[likely]))
     exclusive = np.concatenate([crossings(points, bonds, cell=cell), sharp_angles(bonds, least_angle_deg)])
-    weight = _weights(yes[likely], no[likely], _doubt_of(bonds, names, code, doubts or {}))
-    return bonds.select(_most_probable(bonds, weight, limit[code], exclusive))
+    doubt = _doubts(names, doubts or {})[code]
+    weight = _weights(yes[likely], no[likely], doubt[bonds.pairs].max(axis=1, initial=0.0))
+    return bonds.select(_most_probable(bonds, weight, limit[code], exclusive, doubt > 0))
 
 
 def crossings(positions_yx, neighbors: Neighbors, *, cell=None) -> np.ndarray:
@@ -266,12 +271,11 @@ def _log_chances(near: Neighbors, low, high, covariances) -> tuple[np.ndarray, n
     return np.log(-np.expm1(np.minimum(no, -1e-300))), no
 
 
-def _doubt_of(bonds: Neighbors, names: list[str], code: np.ndarray, doubts: Mapping[str, float]) -> np.ndarray:
-    """Doubt (E,) of each bond: the greater of those of its two ends."""
+def _doubts(names: list[str], doubts: Mapping[str, float]) -> np.ndarray:
+    """Doubt (K,) about the bonds of atoms of each name; a bond has the greater of its two ends."""
     if not all(0 <= doubt < 0.5 for doubt in doubts.values()):
         raise AtomnbError(f"doubts are chances from 0 to below 0.5, got {dict(doubts)}.")
-    of_name = np.array([doubts.get(name, 0.0) for name in names])
-    return of_name[code][bonds.pairs].max(axis=1, initial=0.0)
+    return np.array([doubts.get(name, 0.0) for name in names])
 
 
 def _weights(yes: np.ndarray, no: np.ndarray, doubt: np.ndarray) -> np.ndarray:
@@ -290,15 +294,26 @@ class _Conflicts(NamedTuple):
     limit: np.ndarray
 
 
-def _most_probable(bonds: Neighbors, weight: np.ndarray, limit: np.ndarray, crossing: np.ndarray) -> np.ndarray:
-    """Mask (E,) of the bonds of the allowed graph with the largest sum of weights, all of which are positive."""
+def _most_probable(bonds: Neighbors, weight, limit, crossing: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
+    """Mask (E,) of the bonds of the allowed graph with the largest sum of weights (E,), all of which are positive.
+
+    `limit` (N,) most bonds of each atom, `doubtful` (N,) which of them should not be left without one
+    """
     conflicts = _conflicts(bonds, limit, crossing)
     keep = np.ones(len(weight), bool)
     for part in _independent(conflicts, len(weight)):
         involved, column = np.unique(part.bond, return_inverse=True)
         rules = csr_matrix((np.ones(len(column)), (part.rule, column)), shape=(len(part.limit), len(involved)))
-        keep[involved] = _best_subset(weight[involved], rules, part.limit)
+        keep[involved] = _best_subset(weight[involved], rules, part.limit, _at_stake(bonds, involved, doubtful))
     return keep
+
+
+def _at_stake(bonds: Neighbors, involved: np.ndarray, doubtful: np.ndarray) -> csr_matrix:
+    """Of the doubtful atoms all of whose bonds are involved (rows), which of these bonds they have (columns)."""
+    ends = bonds.pairs[involved].ravel()
+    atoms, row, count = np.unique(ends, return_inverse=True, return_counts=True)
+    table = csr_matrix((np.ones(len(row)), (row, np.repeat(np.arange(len(involved)), 2))), (len(atoms), len(involved)))
+    return table[doubtful[atoms] & (count == bonds.coordination[atoms])]
 
 
 def _conflicts(bonds: Neighbors, limit: np.ndarray, crossing: np.ndarray) -> _Conflicts:
@@ -333,17 +348,23 @@ def _independent(conflicts: _Conflicts, n_bonds: int) -> list[_Conflicts]:
     return parts
 
 
-def _best_subset(weight: np.ndarray, rules: csr_matrix, limit: np.ndarray) -> np.ndarray:
-    """Mask (m,) of the subset of largest weight that keeps all rules."""
+def _best_subset(weight: np.ndarray, rules: csr_matrix, limit: np.ndarray, atoms: csr_matrix) -> np.ndarray:
+    """Mask (m,) of the subset of largest weight that keeps all rules; each of the atoms with a bond adds to it."""
+    bonded = np.log((1 - LONELY) / LONELY)
     if len(weight) <= FEW_BONDS:
         subsets = (np.arange(2 ** len(weight))[:, None] >> np.arange(len(weight))) & 1
         allowed = (rules @ subsets.T <= limit[:, None]).all(axis=0)
-        return subsets[np.argmax(np.where(allowed, subsets @ weight, -1))].astype(bool)
+        total = subsets @ weight + bonded * (atoms @ subsets.T > 0).sum(axis=0)
+        return subsets[np.argmax(np.where(allowed, total, -1))].astype(bool)
+    n = atoms.shape[0]  # one more unknown for each of these atoms: 1 only if it has a bond
     found = milp(
-        -weight,
-        integrality=np.ones(len(weight)),
+        -np.concatenate([weight, np.full(n, bonded)]),
+        integrality=np.ones(len(weight) + n),
         bounds=Bounds(0, 1),
-        constraints=LinearConstraint(rules, -np.inf, limit),
+        constraints=[
+            LinearConstraint(hstack([rules, csr_matrix((rules.shape[0], n))]), -np.inf, limit),
+            LinearConstraint(hstack([-atoms, identity(n)]), -np.inf, 0),
+        ],
         options={"mip_rel_gap": 0.0},
     )
-    return found.x > 0.5
+    return found.x[: len(weight)] > 0.5

@@ -223,3 +223,17 @@ def test_of_two_bonds_at_a_sharp_angle_the_likelier_is_kept():
     assert narrow.pairs.tolist() == [[0, 1], [0, 3]]
     with pytest.raises(AtomnbError, match="least_angle_deg"):
         find_bonds(corner, names, ranges=ranges, valences={}, least_angle_deg=180)
+
+
+@pytest.mark.parametrize("few", [12, 0])  # all subsets tried, and the integer programme
+def test_no_atom_is_left_without_a_bond_where_another_graph_is_as_good(monkeypatch, few):
+    """Three atoms round a fourth: the sides of the triangle lie deeper in the range, but leave the middle alone."""
+    monkeypatch.setattr("atomnb.graph.bonds.FEW_BONDS", few)
+    turn = 2 * np.pi / 3 * np.arange(3)
+    corners = 1.27 * np.stack([np.sin(turn), np.cos(turn)], axis=1)
+    rules = {"ranges": {("Si", "Si"): (1.15, 2.6)}, "valences": {"Si": 4}, "least_angle_deg": 45}
+    found = find_bonds(np.concatenate([corners, [[0, 0]]]), "Si", **rules, doubts={"Si": 0.01})
+    assert sorted(found.pairs.tolist()) == [[0, 3], [1, 3], [2, 3]]
+    # an atom that is far outside of what bonds allow does not break up what is certain
+    alone = find_bonds(np.concatenate([corners, [[0, 0]]]), "Si", **rules | {"ranges": {("Si", "Si"): (1.25, 2.6)}})
+    assert alone.coordination.tolist() == [2, 2, 2, 0]
