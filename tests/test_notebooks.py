@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -21,6 +22,12 @@ def test_no_outputs_are_kept(path):
     for cell in nbformat.read(path, 4).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+def test_what_they_write_is_not_kept():
+    listed = subprocess.run(["git", "ls-files", "notebooks"], cwd=ROOT, capture_output=True, text=True, check=True)
+    own = {f"notebooks/{path.stem}{ending}" for path in NOTEBOOKS for ending in (".ipynb", ".py")}
+    assert set(listed.stdout.split()) == own
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
