@@ -17,7 +17,7 @@ from atomnb.graph.rim import atoms_inside_rim, points_inside, with_enclosed
 from atomnb.graph.structure import StructureGraph
 
 SAME_SITE = 0.6
-"""Two places at which an atom seems to be missing are one if nearer than this many bonds."""
+"""Two places at which an atom seems to be missing are one if nearer than this many of the shortest bonds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,13 +214,26 @@ def _hanging_inside(graph: StructureGraph, rings: np.ndarray) -> int:
 
 
 def _empty_sites(graph: StructureGraph, lacking: np.ndarray) -> np.ndarray:
-    """Where atoms seem to be missing (K, 2) Å: an atom's bonds sum to zero in a crystal, what lacks points there."""
+    """Where atoms seem to be missing (K, 2) Å: what an atom's bonds lack of the sum that is usual leads there."""
     one = lacking[graph.coordination[lacking] == graph.host.coordination - 1]
     if not len(one):
         return np.zeros((0, 2))
-    guess = np.array([graph.positions_yx[atom] - graph.bond_vectors(atom).sum(axis=0) for atom in one])
-    taken = graph.tree.query(guess)[0] < SAME_SITE * graph.host.bond
-    return _merged(guess[~taken], SAME_SITE * graph.host.bond)
+    lack = np.array([_usual_sum(graph, atom) - graph.bond_vectors(atom).sum(axis=0) for atom in one])
+    guess = graph.positions_yx[one] + lack
+    near = SAME_SITE * graph.host.shortest
+    taken = graph.tree.query(guess)[0] < near
+    return _merged(guess[~taken], near)
+
+
+def _usual_sum(graph: StructureGraph, atom: int) -> np.ndarray:
+    """Sum (2,) Å of the bonds of an intact atom on such a site: that of its neighbours' neighbours (their median).
+
+    Zero in a honeycomb; in dumbbells and polar crystals it is not.
+    """
+    near = np.setdiff1d(graph.neighbors_of(graph.neighbors_of([atom])), [atom])
+    near = near[(graph.coordination[near] == graph.host.coordination) & ~graph.open[near]]
+    sums = [graph.bond_vectors(other).sum(axis=0) for other in near]
+    return np.median(sums, axis=0) if sums else np.zeros(2)
 
 
 def _merged(points: np.ndarray, radius: float) -> np.ndarray:

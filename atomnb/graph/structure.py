@@ -60,9 +60,14 @@ _AS_WIDE = 0.7  # share of the widest step between shells; on a square net two a
 
 
 class HostNet(NamedTuple):
-    """The perfect crystal as a net: `bond` and `longest` bond in Å, neighbours and ring size, area (Å²) of one atom."""
+    """The perfect crystal as a net.
+
+    `bond`, and `shortest` and `longest` bond (one in twenty left out at each end), Å; neighbours and ring size; area of
+    one atom, Å².
+    """
 
     bond: float
+    shortest: float
     longest: float
     coordination: int
     ring: int
@@ -127,13 +132,18 @@ class StructureGraph:
 
     @cached_property
     def tree(self) -> cKDTree:
-        """The positions, to look up what is near."""
-        return cKDTree(self.positions_yx)
+        """The positions of the atoms of the net, to look up what is near."""
+        return cKDTree(self.positions_yx[self.part])
 
     def bonds_of(self, atoms) -> np.ndarray:
         """Rows (K,) of `neighbors.pairs` that hold any of the atoms, ascending."""
         indptr, _, edge = self._adjacency
         return np.unique(np.concatenate([edge[:0], *(edge[indptr[a] : indptr[a + 1]] for a in atoms)]))
+
+    def neighbors_of(self, atoms) -> np.ndarray:
+        """Atoms (K,) bonded to any of the atoms, ascending."""
+        indptr, indices, _ = self._adjacency
+        return np.unique(np.concatenate([np.zeros(0, int), *(indices[indptr[a] : indptr[a + 1]] for a in atoms)]))
 
     def bond_vectors(self, atom: int) -> np.ndarray:
         """Vectors (K, 2) Å from an atom to those it is bonded to."""
@@ -369,8 +379,8 @@ def _host(points, neighbors: Neighbors, rings: Rings, rules: RuleSet) -> HostNet
     area = rings.areas[rings.sizes == ring]
     perfect = {3: 1.299, 4: 1.0, 6: 0.866}.get(coordination, 1.0) * bond**2
     per_atom = float(np.median(area)) / ((ring - 2) / 2) if len(area) > 3 else perfect
-    longest = float(np.percentile(length, 95)) if len(length) else bond
-    return HostNet(bond, longest, coordination, ring, per_atom)
+    shortest, longest = np.percentile(length, (5, 95)).tolist() if len(length) else (bond, bond)
+    return HostNet(bond, shortest, longest, coordination, ring, per_atom)
 
 
 def _mode(values: np.ndarray, *, default: int) -> int:

@@ -185,6 +185,34 @@ def test_positions_with_equal_columns_get_their_elements_from_brightness():
     assert found[["formula", "name"]].to_numpy().tolist() == [["S1Mo3", "V_S"]]
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+@pytest.mark.parametrize(
+    ("name", "rules", "options"),
+    [
+        ("si-110", "diamond110", {}),
+        ("gaas-110", "generic", {}),
+        ("pbtio3-001", "perovskite", {}),
+        ("mos2", "mos2", None),
+        ("fcc-111", "generic", {}),
+    ],
+)
+def test_a_vacancy_is_where_the_column_was(name, rules, options, noise):
+    """Bonds that sum to zero lead there in a honeycomb, but not in a dumbbell or a polar crystal."""
+    thin = None if options is None else {"thickness_angstrom": 8.0} | options
+    columns = create_structure(name, size_angstrom=(40, 40), options=thin).columns()
+    kinds = {"Pb": "A", "PbO": "A", "Ti": "B", "TiO": "B", "O": "O"} if rules == "perovskite" else {}
+    plain = rules in ("generic", "diamond110")
+    content = np.array(["column" if plain else kinds.get(c, c) for c in columns.content], object)
+    yx = columns.positions_yx + np.random.default_rng(0).normal(0, noise, columns.positions_yx.shape)
+    for number in np.argsort(np.hypot(*(yx - yx.mean(axis=0)).T))[:8]:
+        if content[number] == "O":
+            continue
+        kept = np.arange(len(yx)) != number
+        (found,) = find_defects(yx[kept], rules=rules, species=content[kept], pixel_size=1.0).itertuples()
+        assert np.hypot(*(columns.positions_yx[number] - [found.y, found.x])) < 0.05 + 5 * noise
+        assert found.name.startswith("V_") or (plain and found.name == "vacancy")
+
+
 def test_nothing_in_gives_an_empty_table_with_all_columns():
     found = find_defects(np.zeros((0, 2)), rules="graphene")
     assert found.empty and list(found) == list(COLUMNS)
