@@ -10,7 +10,16 @@ import pandas as pd
 from atomnb.data.atoms import AtomTable
 from atomnb.graph.anomalies import Group, find_groups
 from atomnb.graph.confidence import confidence_of
-from atomnb.graph.naming import bond_code, formula_of, kind_of, name_of, ring_atoms, ring_code, surrounding_atoms
+from atomnb.graph.naming import (
+    bond_code,
+    formula_of,
+    kind_of,
+    name_of,
+    ring_atoms,
+    ring_code,
+    surrounding_atoms,
+    usual_content,
+)
 from atomnb.graph.rules import load_rules
 from atomnb.graph.structure import StructureGraph, as_atoms, build_graph
 from atomnb.graph.topology import topology_hash
@@ -157,13 +166,18 @@ def core_atoms(group: Group, graph: StructureGraph) -> np.ndarray:
 def topology_of(group: Group, graph: StructureGraph) -> str:
     """Hash of the atoms of a defect with the number of their bonds, the bonds among them and the rings.
 
-    Rotated, mirrored and distorted copies have the same one.
+    Rotated, mirrored and distorted copies have the same one, and so has one beside another defect: foreign atoms of the
+    rings that belong to that count as what is usual on their sites.
     """
     core = core_atoms(group, graph)
+    own = graph.at_home[core] | np.isin(core, group.dopants)
     pairs = graph.neighbors.pairs[graph.bonds_of(core)]
     pairs = np.searchsorted(core, pairs[np.isin(pairs, core).all(axis=1)])
     bonds = graph.coordination[core]
-    content = [sorted(graph.rules.of(name).content.items()) for name in graph.species[core]]
+    content = [
+        sorted((graph.rules.of(graph.species[a]).content if mine else usual_content(graph, graph.sites[a])).items())
+        for a, mine in zip(core, own, strict=True)
+    ]
     labels = [f"{what} {n}" for what, n in zip(content, bonds, strict=True)]
     rings = [np.searchsorted(core, graph.rings.of(r)) for r in group.all_rings]
     return topology_hash(labels, pairs, rings)

@@ -37,7 +37,7 @@ def kind_of(group: Group, graph: StructureGraph) -> str:
         more = [_change(graph, atom)[0] for atom in group.dopants]
         if not any(more):
             return "vacancy"
-        own = {symbol for site in graph.rules.host.sites for symbol in _full_column(graph, site)}
+        own = {symbol for site in graph.rules.host.sites for symbol in usual_content(graph, site)}
         if all(_is_between(group, graph, atom) for atom in group.dopants) and all(set(m) <= own for m in more):
             return "adatom"
         return "antisite" if all(set(m) <= own for m in more) else "dopant"
@@ -151,11 +151,11 @@ def _counted(graph: StructureGraph, atoms: np.ndarray) -> dict[str, int]:
 
 def _change(graph: StructureGraph, atom: int) -> tuple[Counter, Counter]:
     """What a column has more, and what it has less, than the one that belongs on its site."""
-    there, due = Counter(graph.rules.of(graph.species[atom]).content), Counter(_full_column(graph, graph.sites[atom]))
+    there, due = Counter(graph.rules.of(graph.species[atom]).content), Counter(usual_content(graph, graph.sites[atom]))
     return there - due, due - there
 
 
-def _full_column(graph: StructureGraph, site: str) -> Mapping[str, int]:
+def usual_content(graph: StructureGraph, site: str) -> Mapping[str, int]:
     """Content of the column that belongs on a site."""
     return next(s.content for s in graph.rules.species.values() if s.site == site)
 
@@ -174,7 +174,7 @@ def _by_sites(group: Group, graph: StructureGraph) -> str | None:
         parts[f"{_written(more).replace('V', 'vanadium') or 'V'}_{_written(less) or 'i'}"] += 1
     for site, count in missing_by_site(group, graph).items():
         if count:
-            parts[f"V_{_written(_full_column(graph, site))}"] += count
+            parts[f"V_{_written(usual_content(graph, site))}"] += count
     return "+".join(name if n == 1 else f"{n}{name}" for name, n in sorted(parts.items())) or None
 
 

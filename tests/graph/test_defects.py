@@ -213,6 +213,22 @@ def test_a_vacancy_is_where_the_column_was(name, rules, options, noise):
         assert found.name.startswith("V_") or (plain and found.name == "vacancy")
 
 
+@pytest.mark.parametrize("name, usual, odd", [("mos2", "S2", "S"), ("graphene", "C", "N")])
+def test_a_defect_has_the_same_topology_beside_another_one(name, usual, odd):
+    yx, content = sheet(name, None)
+    first = central(yx, content == usual)
+    across = np.sort(np.hypot(*(yx - yx[first]).T))
+    apart = (
+        across[4] if name == "mos2" else across[10]
+    )  # in the same ring: next of its kind, or opposite in the hexagon
+    others = np.flatnonzero((content == usual) & (np.abs(np.hypot(*(yx - yx[first]).T) - apart) < 0.1))
+    alone, both = content.astype(object), content.astype(object)
+    alone[first] = both[first] = both[others[0]] = odd
+    (one,) = find_defects(yx, rules=name, species=alone).itertuples()
+    two = find_defects(yx, rules=name, species=both)
+    assert two["topology"].tolist() == [one.topology] * 2 and two["name"].tolist() == [one.name] * 2
+
+
 def test_nothing_in_gives_an_empty_table_with_all_columns():
     found = find_defects(np.zeros((0, 2)), rules="graphene")
     assert found.empty and list(found) == list(COLUMNS)
