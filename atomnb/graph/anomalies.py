@@ -13,7 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from atomnb.graph.rim import atoms_inside_rim, points_inside, with_enclosed
+from atomnb.graph.rim import atoms_inside_rim, goes_round_dislocation, points_inside, with_enclosed
 from atomnb.graph.structure import StructureGraph
 
 SAME_SITE = 0.6
@@ -174,7 +174,7 @@ def _group(graph: StructureGraph, atoms, rings, dopant: np.ndarray, rings_of: _R
     dangling = lacking[~dopant[lacking]]
     concerned = np.union1d(rings, around)
     inside = _hanging_inside(graph, concerned)
-    missing, exact = _missing(graph, concerned, inside)
+    missing, exact = _missing(graph, concerned, inside, lacking)
     unbound = inside + int((graph.coordination[atoms] == 0).sum())
     return Group(
         dopants, bonded, dangling, lacking, rings, around, missing, exact, unbound, _empty_sites(graph, lacking)
@@ -187,11 +187,11 @@ def _host_neighbours(graph: StructureGraph, dopants: np.ndarray, dopant: np.ndar
     return near[~dopant[near]]
 
 
-def _missing(graph: StructureGraph, rings: np.ndarray, inside: int) -> tuple[float, bool]:
+def _missing(graph: StructureGraph, rings: np.ndarray, inside: int, lacking: np.ndarray) -> tuple[float, bool]:
     """How many atoms more the perfect crystal would have inside the rim of the rings, and whether the count is exact.
 
     A ring of n atoms holds (n - 2) / 2 of them, the sum of its angles over 2π; the `inside` atoms that hang in one
-    count too.
+    count too. A dislocation whose atoms have all their bonds lacks none: what its half plane ends with is no defect.
     """
     if not len(rings):
         return 0.0, True
@@ -200,6 +200,8 @@ def _missing(graph: StructureGraph, rings: np.ndarray, inside: int) -> tuple[flo
     due = atoms_inside_rim(graph, rings)
     if due is not None:
         return due - held, True
+    if not len(lacking) and not inside and goes_round_dislocation(graph, rings):
+        return 0.0, True
     return float(graph.rings.areas[rings].sum() / graph.host.area - held), False
 
 

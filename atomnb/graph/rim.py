@@ -36,6 +36,12 @@ def atoms_inside_rim(graph: StructureGraph, rings: np.ndarray) -> float | None:
     return area / _AREA[graph.host.coordination]
 
 
+def goes_round_dislocation(graph: StructureGraph, rings: np.ndarray) -> bool:
+    """Whether the walk round the rings turns round once in the perfect crystal and yet does not come back."""
+    corners = rim_in_crystal(graph, rings)
+    return corners is not None and float(np.hypot(*(corners[-1] - corners[0]))) > 1e-6
+
+
 def rim_in_crystal(graph: StructureGraph, rings: np.ndarray) -> np.ndarray | None:
     """Corners (n + 1, 2) of the walk along the rim of the rings, as it goes in the perfect crystal, in bonds.
 

@@ -229,6 +229,18 @@ def test_a_defect_has_the_same_topology_beside_another_one(name, usual, odd):
     assert two["topology"].tolist() == [one.topology] * 2 and two["name"].tolist() == [one.name] * 2
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_dislocations_of_a_boundary_lack_no_atoms_whatever_the_noise(seed):
+    columns = create_structure(
+        "graphene-grain-boundary", size_angstrom=(60, 60), options={"angle_degrees": "9.4"}
+    ).columns()
+    yx = columns.positions_yx + np.random.default_rng(seed).normal(0, 0.05, columns.positions_yx.shape)
+    found = find_defects(yx, rules="graphene", pixel_size=1.0)
+    whole = found[found["complete"]]
+    assert len(whole) >= 4 and set(whole["name"]) == {"dislocation 5-7"}
+    assert (whole["missing"] == 0).all() and (whole["confidence"] == 1).all()
+
+
 def test_nothing_in_gives_an_empty_table_with_all_columns():
     found = find_defects(np.zeros((0, 2)), rules="graphene")
     assert found.empty and list(found) == list(COLUMNS)
