@@ -32,6 +32,18 @@ def test_kinds_are_compared_with_themselves():
     assert is_present(lattice(), intensity, kind).all()
 
 
+def test_an_atom_as_bright_as_another_kind_is_an_antisite_and_no_hole():
+    """Lanthanum, manganese and oxygen: an empty manganese site is as bright as oxygen, and yet a hole."""
+    kind = np.array(["La", "Mn", "O", "O"])[np.arange(400) % 4]
+    usual = {"La": 10000.0, "Mn": 2000.0, "O": 150.0}
+    intensity = np.array([usual[k] for k in kind]) * np.random.default_rng(4).normal(1, 0.1, 400)
+    antisite, hole, empty = 200, 100, 121
+    intensity[[antisite, hole, empty]] = 1800.0, 500.0, 160.0
+    kept = is_present(lattice(), intensity, kind)
+    assert kept[antisite] and not kept[hole] and not kept[empty]
+    assert kept.sum() == 398
+
+
 def test_noise_that_hides_the_difference_keeps_the_atom():
     rng = np.random.default_rng(3)
     assert is_present(lattice(), rng.exponential(5, 400), np.full(400, "O")).mean() > 0.99
