@@ -305,6 +305,8 @@ def one_line(error: BaseException) -> str:
         return text
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, FileNotFoundError) and text:
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

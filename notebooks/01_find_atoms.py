@@ -97,7 +97,8 @@ plt.show()
 # ## 5. The table
 #
 # One row for each atom. `y` and `x` count pixels from the centre of the top-left one, `y_err` and `x_err` are standard
-# errors (1σ), `score` is the probability that an atom is there, `flags` is 0 where there is nothing to remark.
+# errors (1σ), `score` is the probability that an atom is there, `flags` is 0 where there is nothing to remark. The
+# first rows lie at the upper border and are flagged for it: `atomnb.Flag(9)` puts a number into words.
 # `sublattice` numbers groups of atoms that look alike in brightness or surroundings. It does not name an element.
 
 # %%

@@ -204,7 +204,9 @@ plt.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %% [markdown]
-# All three fail at very few electrons. No training helps where the image does not hold the answer.
+# All three fail at very few electrons. No training helps where the image does not hold the answer. There yours may lie
+# above the shipped ones: it lists whatever it guesses, while their scores are calibrated (step 7) and so fall below one
+# half where they cannot know.
 #
 # ## 6. Are the names right?
 #

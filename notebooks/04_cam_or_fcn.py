@@ -143,7 +143,7 @@ plt.imshow(patch.image, cmap="gray")
 for name, columns in analysis.atoms.df.groupby("species"):
     plt.scatter(columns.x, columns.y, s=90, facecolors="none", edgecolors=f"C{model.classes.index(name)}", label=name)
 plt.plot(*patch.defect_yx[::-1], "s", ms=24, mfc="none", mec="tab:green", mew=2, label="the defect planted")
-plt.legend(loc="upper left", bbox_to_anchor=(1, 1))
+plt.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=0.6)
 plt.axis("off")
 plt.show()
 

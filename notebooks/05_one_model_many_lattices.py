@@ -157,7 +157,8 @@ plt.show()
 # %% [markdown]
 # The model of graphene does well on MoS2 and on the dumbbells of silicon: there, too, an atom has few neighbours close
 # by. In SrTiO3 it misses the faint oxygen between the bright columns, since graphene has nothing like it. On gold and
-# iron it is blind.
+# iron it is blind. Look down these two columns: `dumbbell` is as blind, `tmd` knows the square lattice of iron but not
+# the close-packed one of gold, and `perovskite`, taught bright and faint sites at many distances, finds both.
 #
 # ## 4. Blind in full light
 #

@@ -54,8 +54,8 @@ plt.show()
 # ## 2. Place and brightness
 #
 # Which kind of site a column stands on is told by its neighbours; what stands there by its brightness, by the
-# network, and by how rare each possibility is. The histogram shows why all three are needed: at low dose the
-# brightness of one and of two sulfur atoms overlaps.
+# network, and by how rare each possibility is. In the histogram one and two sulfur atoms lie apart, so here the
+# brightness alone would do. With fewer electrons the groups widen until they overlap, and all three are needed.
 
 # %%
 brightness = analysis.atoms.df["intensity"].to_numpy()
@@ -73,7 +73,8 @@ plt.show()
 # ## 3. How many?
 #
 # Counting has an error, too: of N sites with a true share p, about √(N p (1 − p)) more or fewer are found vacant in a
-# field of view. Only columns with all their neighbours in the image are counted.
+# field of view. Only columns with all their neighbours in the image are counted. Where both atoms are gone (`V_S2`)
+# there is no column: such a site is neither counted here nor among the planted ones.
 
 # %%
 sites = int((inner & (graph.sites == "S")).sum())

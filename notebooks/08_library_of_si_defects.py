@@ -180,8 +180,8 @@ one.bonds[one.bonds["species"].str.contains("Si")].round(3)
 # from above, too.
 #
 # Now the mean. Its errors are smaller, and so smaller differences show: those of nature, and those of the method. Here,
-# where the truth is known, they are the method's. Silicon is bright, the carbon beside it faint, their images overlap,
-# and the fit brings them nearer to one another by a few picometres. A mean over many frames does not remove that.
+# where the truth is known, only the method's can be there, and they should lie within two or three *sigmas*; the more
+# frames, the surer is the error itself. (Three defects, as in a quick run, are too few to tell.)
 
 # %%
 shape = (average.positions_yx, average.species)

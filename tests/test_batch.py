@@ -262,6 +262,7 @@ def test_errors_in_one_line():
     assert one_line(KeyError("a")) == "KeyError: 'a'"
     assert one_line(MemoryError()) == "MemoryError"
     assert one_line(FileNotFoundError(2, "No such file", "a.tif")) == "a.tif: No such file"
+    assert one_line(FileNotFoundError("there is no file a.tif")) == "there is no file a.tif"
 
 
 def test_a_batch_from_the_command_line_end_to_end(tmp_path, rng, capsys):

@@ -149,6 +149,8 @@ def check_pixels(pixels: np.ndarray, *, name: str = "") -> np.ndarray:
     """
     label = name or "the image"
     bad = int(pixels.size - np.isfinite(pixels).sum())
+    if bad == pixels.size:
+        raise ImageError(f"{label} holds no number, only NaN or infinity: choose another channel or export it again.")
     if bad:
         raise ImageError(
             f"{label} holds {bad} NaN or infinite pixels ({bad / pixels.size:.1%}). Crop the unfinished part of the "

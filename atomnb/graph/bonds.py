@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from scipy.sparse import coo_matrix, csr_matrix, hstack, identity
 from scipy.sparse.csgraph import connected_components
 from scipy.special import log_ndtr
 
-from atomnb.errors import AtomnbError
+from atomnb.errors import AtomnbError, RangeWarning
 from atomnb.graph.neighbors import Neighbors, checked_cell, checked_positions, neighbors_radius
 from atomnb.graph.radii import COVALENT_RADII, bond_range
 
@@ -26,6 +27,11 @@ LONELY = 0.1
 
 FEW_BONDS = 12
 """Up to so many bonds in conflict all their subsets are tried; beyond, an integer programme is solved."""
+
+WORK = 5e7
+"""Bonds in conflict, squared, times branches of the integer programme that are tried: a crystal that does not fit the
+ranges at all, as a square lattice under the rules of a honeycomb, leaves thousands of bonds equally likely, and to
+prove which are the best could take for ever."""
 
 
 def find_bonds(
@@ -84,6 +90,11 @@ def find_bonds(
     AtomnbError
         If positions or errors are not usable, two atoms stand at one place, a range or valence is impossible, or a
         species has neither a range nor a covalent radius.
+
+    Warns
+    -----
+    RangeWarning
+        If so many bonds exclude one another that the most probable graph is not proven: the ranges do not fit.
 
     Examples
     --------
@@ -365,6 +376,13 @@ def _best_subset(weight: np.ndarray, rules: csr_matrix, limit: np.ndarray, atoms
             LinearConstraint(hstack([rules, csr_matrix((rules.shape[0], n))]), -np.inf, limit),
             LinearConstraint(hstack([-atoms, identity(n)]), -np.inf, 0),
         ],
-        options={"mip_rel_gap": 0.0},
+        options={"mip_rel_gap": 0.0, "node_limit": max(1, int(WORK / len(weight) ** 2))},
     )
-    return found.x[: len(weight)] > 0.5
+    if found.status != 0:
+        warnings.warn(
+            f"{len(weight)} possible bonds exclude one another, and many choices are as good: those drawn may not be "
+            "the most probable. Check that the rules and the pixel size fit the material.",
+            RangeWarning,
+            stacklevel=2,
+        )
+    return np.zeros(len(weight), bool) if found.x is None else found.x[: len(weight)] > 0.5

@@ -89,7 +89,7 @@ class DetailPanel(widgets.VBox):
 
 def _facts(row, size: float | None) -> str:
     unit, scale = ("Å", size) if size else ("px", 1.0)
-    rings = ", ".join(f"{count} × {size}" for size, count in sorted(Counter(row.rings).items())) or "–"
+    rings = ", ".join(f"{count} × {size}-ring" for size, count in sorted(Counter(row.rings).items())) or "–"
     facts = [
         ("Formula", escape(row.formula)),
         ("Kind", escape(row.kind) + (", distorted" if row.distorted else "")),

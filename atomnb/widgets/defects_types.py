@@ -7,6 +7,7 @@ from html import escape
 import ipywidgets as widgets
 import numpy as np
 
+from atomnb.viz.outlines import short_label
 from atomnb.widgets.defects_pictures import TypePictures
 from atomnb.widgets.defects_state import ACCEPTED, REJECTED, DefectsState
 from atomnb.widgets.gallery import Gallery, gallery_item
@@ -85,8 +86,8 @@ class TypesPanel(widgets.VBox):
         part = types.iloc[first : first + TYPES_SHOWN]
         items = [
             gallery_item(
-                row["name"], picture, note=f"{row['formula']} · {row['kind']}",
-                count=int(row["count"]), confidence=row["confidence"],
+                row["name"], picture, label=short_label(row["name"], row["kind"]),
+                note=f"{row['formula']} · {row['kind']}", count=int(row["count"]), confidence=row["confidence"],
             )
             for (_, row), picture in zip(part.iterrows(), self.pictures.of(list(part["name"])), strict=True)
         ]  # fmt: skip
@@ -120,12 +121,13 @@ class TypesPanel(widgets.VBox):
         order = members.sort_values(self._sort, ascending=not self._descending, kind="stable")
         first = self._first = min(self._first, max(0, len(order) - 1) // ROWS * ROWS)
         part = order.iloc[first : first + ROWS]
+        short = part.assign(name=[short_label(*pair) for pair in zip(part["name"], part["kind"], strict=True)])
         columns = [c for c in _columns(state.found.analysis.pixel_size) if several or c[0] != "frame"]
         if state.chosen:
             columns = [c for c in columns if c[0] != "name"]
         self.table.page = {
             "columns": [{"name": name, "label": label, "title": title} for name, label, title, _ in columns],
-            "rows": [[show(row[name]) for name, _, _, show in columns] for _, row in part.iterrows()],
+            "rows": [[show(row[name]) for name, _, _, show in columns] for _, row in short.iterrows()],
             "ids": [int(i) for i in part.index],
             "remarks": list(part["status"]),
             "first": first,

@@ -10,7 +10,7 @@ from atomnb.widgets.progress import ProgressBar
 from atomnb.widgets.report import guarded
 from atomnb.widgets.settings import linked
 
-CONTRASTS = (("found by itself", "auto"), ("bright (HAADF, ADF)", "bright"), ("dark (BF, ABF)", "dark"))
+CONTRASTS = (("bright or dark (auto)", "auto"), ("bright (HAADF, ADF)", "bright"), ("dark (BF, ABF)", "dark"))
 
 
 class RunPanel(widgets.VBox):

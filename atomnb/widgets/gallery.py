@@ -41,10 +41,11 @@ class Gallery(anywidget.AnyWidget):
             call(content[argument])
 
 
-def gallery_item(name: str, image: np.ndarray, *, note: str, count: int, confidence: float) -> dict:
-    """One item: its picture (H, W), a line below its name, how many there are, and how sure they are (0 to 1)."""
+def gallery_item(name: str, image: np.ndarray, *, label: str, note: str, count: int, confidence: float) -> dict:
+    """One item: its picture (H, W), its name as shown, a line below, how many there are, how sure they are (0 to 1)."""
     return {
         "name": name,
+        "label": label,
         "note": note,
         "count": count,
         "confidence": confidence,

@@ -79,6 +79,8 @@ def test_pixels_that_cannot_be_analysed():
     image[0, :8] = np.nan
     with pytest.raises(ImageError, match=r"scan holds 8 NaN .*\(3\.1%\)"):
         check_pixels(image, name="scan")
+    with pytest.raises(ImageError, match="no number"):
+        check_pixels(np.full((16, 16), np.nan))
 
 
 def test_nothing_can_be_changed_afterwards(rng):

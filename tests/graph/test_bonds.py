@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from atomnb.errors import AtomnbError
+from atomnb.errors import AtomnbError, RangeWarning
 from atomnb.graph.bonds import FEW_BONDS, SOFT_END, crossings, find_bonds
 from atomnb.graph.neighbors import neighbors_radius
 
@@ -237,3 +237,17 @@ def test_no_atom_is_left_without_a_bond_where_another_graph_is_as_good(monkeypat
     # an atom that is far outside of what bonds allow does not break up what is certain
     alone = find_bonds(np.concatenate([corners, [[0, 0]]]), "Si", **rules | {"ranges": {("Si", "Si"): (1.25, 2.6)}})
     assert alone.coordination.tolist() == [2, 2, 2, 0]
+
+
+def test_a_lattice_that_does_not_fit_ends_in_time_with_a_warning_and_an_allowed_graph(monkeypatch):
+    rng = np.random.default_rng(0)
+    yx = 1.6 * np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), axis=-1).reshape(-1, 2)
+    yx += rng.normal(0, 0.05, yx.shape)
+    names = np.where(rng.random(len(yx)) < 0.6, "Si", "C")
+    ranges = {("C", "C"): (0.9, 1.85), ("C", "Si"): (1.2, 2.3), ("Si", "Si"): (0.8, 2.75)}
+    monkeypatch.setattr("atomnb.graph.bonds.WORK", 1.0)
+    with pytest.warns(RangeWarning, match="rules and the pixel size"):
+        bonds = find_bonds(yx, names, ranges=ranges, valences={"C": 3, "Si": 4}, doubts={"Si": 0.1}, least_angle_deg=45)
+    assert (bonds.coordination <= np.where(names == "Si", 4, 3)).all()
+    assert len(bonds.pairs) > 1.5 * len(yx)
+    assert len(crossings(yx, bonds)) == 0

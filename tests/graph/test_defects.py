@@ -339,6 +339,12 @@ def test_a_dopant_without_a_bond_is_on_no_site():
     assert find_defects(columns.positions_yx, rules="perovskite", species=species)["name"].tolist() == ["Fe_i"]
 
 
+def test_nothing_but_foreign_atoms_is_what_noise_leaves_and_no_error():
+    yx = np.stack(np.meshgrid(np.arange(4) * 6.0, np.arange(4) * 6.0), axis=-1).reshape(-1, 2)
+    found = find_defects(yx, rules="graphene", species=["Si"] * len(yx))
+    assert len(found) and not found["formula"].str.contains("C").any()
+
+
 def test_bad_positions_and_species_are_told():
     yx, content = sheet("graphene", "three_fold")
     with pytest.raises(AtomnbError, match="at one place"):

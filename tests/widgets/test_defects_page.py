@@ -162,6 +162,19 @@ def test_a_structure_needs_a_chosen_defect(page):
         defects_file(page.state, "xyz")
 
 
+def test_a_name_of_many_rings_is_shown_short_and_chosen_whole(page):
+    found = page.state.found
+    whole = "unseen: Va1-5-5-5-5-5-5-7-7-7-7-7-7#5d59"
+    page.state._outlines = {}
+    page.state.found = found._replace(defects=found.defects.assign(name=whole, kind="boundary"))
+    types = page.results.types
+    (item,) = types.gallery.page["items"]
+    assert (item["name"], item["label"]) == (whole, "boundary #5d59")
+    assert {row[0] for row in types.table.page["rows"]} == {"boundary #5d59"}
+    types.gallery._on_message(None, {"kind": "choose", "name": whole}, None)
+    assert page.state.chosen == whole
+
+
 def test_long_lists_come_in_pages(page, monkeypatch):
     found = page.state.found
     many = pd.concat([found.defects.assign(name=f"type {k}") for k in range(40)], ignore_index=True)

@@ -44,6 +44,7 @@ function render({ model, el }) {
       const row = document.createElement("button");
       row.className = "an-item";
       row.dataset.key = item.key;
+      row.dataset.icon = item.icon;
       row.setAttribute("role", "option");
       row.setAttribute("aria-selected", String(item.key === model.get("chosen") && item.icon === "image"));
       row.title = item.title ?? item.name;
@@ -57,7 +58,7 @@ function render({ model, el }) {
       list.append(row);
     }
     reveal();
-    if (!list.children.length) list.textContent = words ? "Nothing matches." : model.get("empty");
+    if (!list.querySelector(".an-item:not([data-icon=up])")) list.append(words ? "Nothing matches." : model.get("empty"));
   };
   new ResizeObserver(reveal).observe(list);
   filter.oninput = show;

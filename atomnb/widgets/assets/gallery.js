@@ -31,7 +31,7 @@ function render({ model, el }) {
     node.title = item.name;
     node.setAttribute("role", "option");
     const middle = element("span", "an-type-text");
-    middle.append(element("b", "", item.name), element("span", "", item.note));
+    middle.append(element("b", "", item.label), element("span", "", item.note));
     const meter = element("i", "an-meter");
     meter.title = `Median confidence ${item.confidence.toFixed(2)}`;
     const level = element("i", "");
