@@ -25,6 +25,9 @@ MOST = 0.1
 NEAREST = 12
 """Atoms of the same sublattice, next to an atom, whose median brightness is the usual one there."""
 
+AROUND = 60
+"""Atoms of the same sublattice round one that stands out, of which at most the share `MOST` may come halfway to it."""
+
 FEWEST = 30
 """Fewer atoms of a sublattice do not tell how bright it is."""
 
@@ -68,6 +71,7 @@ def find_standouts(graph, intensity: np.ndarray) -> Standouts:
         out = (np.abs(change) >= CLEAR * spread) & (np.abs(change) >= LEAST_CHANGE)
         if out.mean() > MOST:
             continue
+        out[out] = _is_rare(graph.positions_yx[members], intensity[members], np.flatnonzero(out), change[out])
         names[members[out]] = np.where(change[out] > 0, BRIGHT, DARK)
         scores[members[out]] = _probability(change[out], spread)
     return Standouts(names, scores)
@@ -85,6 +89,18 @@ def _changes(points: np.ndarray, intensity: np.ndarray) -> tuple[np.ndarray, flo
     ratio /= np.median(ratio)
     change = np.where(ratio > 1, np.log(np.maximum(ratio, 1)), ratio - 1)
     return change, max(1.4826 * float(np.median(np.abs(change))), LEAST_SPREAD)
+
+
+def _is_rare(points: np.ndarray, intensity: np.ndarray, out: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Which of the atoms `out` (n,) have hardly any like them round about: others are columns of another kind.
+
+    The platinum of PtSe2 is every third atom of a triangular net; its brightest few alone stand out.
+    """
+    near = cKDTree(points).query(points[out], k=min(AROUND + 1, len(points)))[1][:, 1:]
+    own, around = intensity[out][:, None], intensity[near]
+    usual = np.median(around, axis=1, keepdims=True)
+    alike = (around - (usual + own) / 2) * np.sign(change)[:, None] > 0
+    return alike.mean(axis=1) <= MOST
 
 
 def _probability(change: np.ndarray, spread: float) -> np.ndarray:
