@@ -115,6 +115,10 @@ class AtomTable:
 
         return write_atoms(self, path)
 
+    def __repr__(self) -> str:
+        scale = "uncalibrated" if self.pixel_size is None else f"{self.pixel_size:.4g} Å/px"
+        return f"AtomTable({len(self)} atoms, {scale})\n{self.df!r}"
+
     def _repr_html_(self) -> str:
         return self.df._repr_html_()
 

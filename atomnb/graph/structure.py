@@ -113,6 +113,10 @@ class StructureGraph:
     def __len__(self) -> int:
         return len(self.positions_yx)
 
+    def __repr__(self) -> str:
+        counts = f"{len(self)} atoms, {len(self.neighbors.pairs)} bonds, {len(self.rings.sizes)} rings"
+        return f"StructureGraph({counts}, rules {self.rules.name!r})"
+
     @cached_property
     def coordination(self) -> np.ndarray:
         """Number of bonds (N,) of each atom."""

@@ -73,6 +73,10 @@ class Analysis:
     graph: Any = None
     defects: pd.DataFrame | None = None
 
+    def __repr__(self) -> str:
+        defects = "" if self.defects is None else f", {len(self.defects)} defects"
+        return f"Analysis({self.image!r}: {len(self.atoms)} atoms{defects}, model {self.provenance.get('model')!r})"
+
     @property
     def pixel_size(self) -> float | None:
         """Å per pixel, or None."""

@@ -55,6 +55,13 @@ def test_result_has_the_promised_shape(analysis, scene):
     assert analysis.scale.spacing_angstrom == pytest.approx(1.42, rel=0.05)
 
 
+def test_it_prints_as_one_line(analysis, scene):
+    assert repr(analysis) == f"Analysis({analysis.image!r}: {len(analysis.atoms)} atoms, model 'universal')"
+    assert (
+        repr(analysis.atoms).splitlines()[0] == f"AtomTable({len(analysis.atoms)} atoms, {scene.pixel_size:.4g} Å/px)"
+    )
+
+
 def test_provenance_names_everything_needed_to_repeat(analysis):
     json.dumps(analysis.provenance)
     assert {"atomnb", "torch", "model", "model_sha256", "input_blake2b", "options"} <= set(analysis.provenance)
