@@ -287,13 +287,17 @@ def _check(table: AtomTable, rules: RuleSet) -> None:
     if len(table) < A_FEW or needs_species(table, rules):
         return
     names = sorted({str(name) for name in table.df["species"]})
+    if any(rules.of(name).site for name in names):
+        return
+    home = [name for name, s in rules.species.items() if s.site]
+    message = (
+        f"none of the atoms ({', '.join(names)}) belongs to the crystal of the rules {rules.name!r}, which is made "
+        f"of {', '.join(home)}: choose rules that fit the model, or species that fit the rules."
+    )
     # Nothing but known foreign atoms is what noise makes of an image, and no reason to lose the analysis.
-    if not all(name in rules.species for name in names) and not any(rules.of(name).site for name in names):
-        home = [name for name, s in rules.species.items() if s.site]
-        raise RulesError(
-            f"none of the atoms ({', '.join(names)}) belongs to the crystal of the rules {rules.name!r}, which is made "
-            f"of {', '.join(home)}: choose rules that fit the model, or species that fit the rules."
-        )
+    if not all(name in rules.species for name in names):
+        raise RulesError(message)
+    warnings.warn(f"{message} A model without elements, such as universal, fits any.", RangeWarning, stacklevel=2)
 
 
 def needs_species(table: AtomTable, rules: RuleSet) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import atomnb
-from atomnb.errors import AtomnbError
+from atomnb.errors import AtomnbError, RangeWarning
 from atomnb.graph.defects import COLUMNS, find_defects
 from atomnb.graph.rules import RulesError
 from atomnb.graph.structure import build_graph
@@ -341,7 +341,8 @@ def test_a_dopant_without_a_bond_is_on_no_site():
 
 def test_nothing_but_foreign_atoms_is_what_noise_leaves_and_no_error():
     yx = np.stack(np.meshgrid(np.arange(4) * 6.0, np.arange(4) * 6.0), axis=-1).reshape(-1, 2)
-    found = find_defects(yx, rules="graphene", species=["Si"] * len(yx))
+    with pytest.warns(RangeWarning, match="none of the atoms .Si. belongs to the crystal of the rules 'graphene'"):
+        found = find_defects(yx, rules="graphene", species=["Si"] * len(yx))
     assert len(found) and not found["formula"].str.contains("C").any()
 
 
