@@ -42,6 +42,9 @@ CONTRASTS = ("auto", "bright", "dark")
 SINGLE_MOVE = 1.0
 """px at the network's scale that refining may move an atom without lattice, lest it climb the support's slopes."""
 
+OFF_BY = 1.35
+"""Factor between the distance of neighbours and the bond of the rules from which on the two do not belong together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
@@ -165,6 +168,8 @@ def analyze(
         zoom = results[0].zoom if results else None  # the frames of a stack have one scale
         results.append(_analyze_frame(pixels, micrograph, network, options, zoom=zoom, frame=index, progress=step))
     messages = tuple(dict.fromkeys(m for r in results for m in r.scale.messages))
+    unfit = _rules_message(results[0].scale.spacing_angstrom, chemistry)
+    messages += (unfit,) if unfit else ()
     _warn(messages)
     provenance = _provenance(micrograph, network, options)
     atoms = concat_atoms([r.atoms for r in results])
@@ -292,9 +297,23 @@ def _range_message(spacing: float | None, zoom: Zoom, working: Mapping[str, Any]
     low, high = working["spacing_range_px"]
     if spacing is None or not zoom.is_lattice or low <= spacing * zoom.zoom <= high:
         return None
+    coarse = "the image is too coarse (record it with finer pixels)"
+    cause = coarse if spacing * zoom.zoom < low else "the model misses atoms in between (try another)"
     return (
-        f"neighbours are {spacing * zoom.zoom:.1f} px apart as the model sees them, outside its {low}–{high} px: the "
-        "image is too coarse (record it with finer pixels), or its lattice was misjudged (set the pixel size)."
+        f"neighbours are {spacing * zoom.zoom:.1f} px apart as the model sees them, outside its {low}–{high} px: "
+        f"{cause}, or the lattice was misjudged (set the pixel size)."
+    )
+
+
+def _rules_message(spacing_angstrom: float | None, rules) -> str | None:
+    """What to say where the lattice is far from that of the rules; metadata are often wrong by a tenth, not by more."""
+    # Species that the rules leave out, as oxygen between cations, are nearer than the crystal's bond.
+    bond = None if rules is None or rules.ignored else rules.host.bond
+    if not bond or not spacing_angstrom or 1 / OFF_BY < spacing_angstrom / bond < OFF_BY:
+        return None
+    return (
+        f"neighbours are {spacing_angstrom:.2f} Å apart, in the crystal of the rules {rules.name!r} {bond:.2f} Å: "
+        "choose rules that fit the material, or check the pixel size."
     )
 
 

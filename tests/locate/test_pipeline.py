@@ -8,6 +8,8 @@ import pytest
 
 import atomnb
 from atomnb.errors import AtomnbError, AtomnbWarning, CancelledError, ImageError
+from atomnb.locate.pipeline import _range_message
+from atomnb.locate.zoom import Zoom
 from atomnb.metrics import match_positions
 from atomnb.simulate.scene import sample_scene
 
@@ -109,6 +111,18 @@ def test_a_wrong_unit_in_the_file_is_noticed(scene):
 def test_known_spacing_is_compared(scene):
     with pytest.warns(AtomnbWarning, match="calibrate with pixel_size"):
         atomnb.analyze(scene.image, pixel_size=scene.pixel_size * 1.1, known_spacing=1.42)
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1, False), (1.1, False), (2, True), (0.5, True)])
+def test_rules_of_another_crystal_are_told(scene, factor, told):
+    said = quiet(scene.image, pixel_size=factor * scene.pixel_size, rules="graphene", model="graphene-si").messages
+    assert any("rules 'graphene' 1.42 Å" in message for message in said) == told
+
+
+@pytest.mark.parametrize(("spacing", "cause"), [(3.0, "too coarse"), (25.0, "misses atoms")])
+def test_a_spacing_outside_the_range_says_on_which_side(spacing, cause):
+    said = _range_message(spacing, Zoom(1.0, True, []), {"spacing_range_px": (5, 20)})
+    assert cause in said
 
 
 def test_missing_pixel_size_is_told(scene):
