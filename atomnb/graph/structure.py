@@ -212,7 +212,7 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
 
     Notes
     -----
-    Atoms that are all just 'column' get their species by site and brightness first; where a network named the columns
+    Atoms that are just 'column' get their species by site and brightness first; where a network named the columns
     of a crystal with two kinds of sites, its word is weighed against their brightness (`atomnb.graph.species`), and
     dropped with a RangeWarning if it has them the wrong way round. By rules without chemistry, atoms that stand out by
     their brightness are foreign (`atomnb.graph.standouts`).
@@ -227,8 +227,7 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
     if is_misnamed(table, rules):
         warnings.warn(MISNAMED.format(rules=rules.name), RangeWarning, stacklevel=2)
         table = replace(table, df=table.df.drop(columns="species_score").assign(species=COLUMN))
-    if needs_species(table, rules):
-        table = assign_species(table, rules=rules, neighbors=_any_bonds(table, rules))
+    table = _named(table, rules)
     graph = _draw(table, rules, table.df["species"].to_numpy(str), _scores(table), np.ones(len(table), bool))
     if BRIGHT in rules.species and DARK in rules.species:
         return _with_standouts(graph, table)
@@ -284,7 +283,7 @@ def _check(table: AtomTable, rules: RuleSet) -> None:
     if len(twins):
         named = ", ".join(f"{i} and {j}" for i, j in twins[:5])
         raise AtomnbError(f"two atoms stand at one place: rows {named}; leave one of each pair out.")
-    if len(table) < A_FEW or needs_species(table, rules):
+    if len(table) < A_FEW or _unnamed(table, rules).any():
         return
     names = sorted({str(name) for name in table.df["species"]})
     if any(rules.of(name).site for name in names):
@@ -300,10 +299,28 @@ def _check(table: AtomTable, rules: RuleSet) -> None:
     warnings.warn(f"{message} A model without elements, such as universal, fits any.", RangeWarning, stacklevel=2)
 
 
-def needs_species(table: AtomTable, rules: RuleSet) -> bool:
-    """Whether all atoms are just columns, and the rules ask for more than that."""
-    known = COLUMN in rules.species or ANY in rules.species
-    return bool(len(table)) and not known and bool((table.df["species"] == COLUMN).all())
+def _unnamed(table: AtomTable, rules: RuleSet) -> np.ndarray:
+    """Mask (N,) of the atoms that are just columns where the rules ask for more than that."""
+    enough = COLUMN in rules.species or ANY in rules.species
+    return (table.df["species"] == COLUMN).to_numpy() & (not enough)
+
+
+def _named(table: AtomTable, rules: RuleSet) -> AtomTable:
+    """The table with species for those atoms that are just columns; what a model did name keeps its name."""
+    unnamed = _unnamed(table, rules)
+    if not unnamed.any():
+        return table
+    all_columns = replace(table, df=table.df.assign(species=COLUMN))
+    told = assign_species(all_columns, rules=rules, neighbors=_any_bonds(table, rules))
+    if unnamed.all():
+        return told
+    own = {
+        "species": table.df["species"].to_numpy(),
+        "species_score": _scores(table),
+        "site_score": np.ones(len(table)),
+    }
+    df = told.df.assign(**{k: np.where(unnamed, told.df[k], v) for k, v in own.items() if k in told.df})
+    return replace(told, df=df)
 
 
 def _any_bonds(table: AtomTable, rules: RuleSet) -> Neighbors:

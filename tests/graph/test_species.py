@@ -106,3 +106,12 @@ def test_columns_without_names_or_brightness_cannot_be_named(sheet):
     bare = atomnb.AtomTable(sheet[["y", "x"]])
     with pytest.raises(AtomnbError, match="neither species nor intensities"):
         assign_species(bare, rules="mos2", neighbors=build_graph(sheet, rules="mos2").neighbors)
+
+
+def test_columns_that_a_model_left_open_among_named_ones_are_named_by_brightness(sheet):
+    """As `dumbbell` does where one grain is decided and the next is not."""
+    left = (sheet["x"] < sheet["x"].median()).to_numpy()
+    mixed = sheet.assign(species=np.where(left, "column", sheet["species"]))
+    graph = build_graph(mixed, rules="mos2")
+    assert (graph.species == sheet["species"].to_numpy(str)).all()
+    assert find_defects(mixed, rules="mos2").empty
