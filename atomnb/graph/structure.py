@@ -14,7 +14,7 @@ from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError, RangeWarning
-from atomnb.graph.bonds import find_bonds
+from atomnb.graph.bonds import ONE_PLACE, find_bonds
 from atomnb.graph.misnamed import is_misnamed
 from atomnb.graph.neighbors import Neighbors, neighbors_radius
 from atomnb.graph.radii import bond_range
@@ -264,6 +264,7 @@ def _draw(table: AtomTable, rules: RuleSet, names, scores, there) -> StructureGr
     part = there & ~np.isin(names, rules.ignored)
     scale, ranges = _scale_and_ranges(table, symbols, part, rules)
     points = table.positions_yx * scale
+    part &= ~_found_twice(points, symbols, part, table.df["score"].to_numpy(float), ranges)
     errors = _errors(table, scale)
     neighbors = _bonds(points, symbols, errors, part, ranges, kinds, names, rules)
     rings = find_rings(points, neighbors)
@@ -275,6 +276,20 @@ def _draw(table: AtomTable, rules: RuleSet, names, scores, there) -> StructureGr
         points, errors, names, scores, symbols, sites, homes == sites, part, neighbors, rings, is_open, host, scale,
         table.pixel_size, rules,
     )  # fmt: skip
+
+
+def _found_twice(points: np.ndarray, symbols: np.ndarray, part: np.ndarray, score: np.ndarray, ranges) -> np.ndarray:
+    """Mask (N,) of the less certain ones of atoms that stand at one place: the network saw an atom twice.
+
+    Where scores tell no difference, as among positions from elsewhere, it is for the user to say which one is wrong.
+    """
+    twice, rows, present = np.zeros(len(points), bool), np.flatnonzero(part), set(symbols[part])
+    shortest = min((high for pair, (_, high) in ranges.items() if present.issuperset(pair)), default=0.0)
+    near = cKDTree(points[rows]).query_pairs(ONE_PLACE * shortest) if len(rows) else ()
+    for i, j in ((rows[a], rows[b]) for a, b in near):
+        if np.isfinite(score[[i, j]]).all() and score[i] != score[j]:
+            twice[i if score[i] < score[j] else j] = True
+    return twice
 
 
 def _check(table: AtomTable, rules: RuleSet) -> None:

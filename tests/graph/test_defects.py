@@ -346,6 +346,18 @@ def test_nothing_but_foreign_atoms_is_what_noise_leaves_and_no_error():
     assert len(found) and not found["formula"].str.contains("C").any()
 
 
+def test_an_atom_that_the_network_saw_twice_counts_once():
+    yx, content = sheet("graphene", "three_fold")
+    alone = find_defects(yx, rules="graphene", species=content)
+    middle = content.tolist().index("Si")
+    twice = np.concatenate([yx, yx[middle : middle + 1] + 0.1])
+    table = atomnb.AtomTable.from_positions(twice).df.assign(species=[*content, "Si"])
+    sure = find_defects(table.assign(score=[*np.full(len(yx), 0.99), 0.6]), rules="graphene")
+    assert sure[["name", "topology", "atoms"]].equals(alone[["name", "topology", "atoms"]])
+    with pytest.raises(AtomnbError, match="at one place"):
+        find_defects(table.assign(score=0.99), rules="graphene")
+
+
 def test_bad_positions_and_species_are_told():
     yx, content = sheet("graphene", "three_fold")
     with pytest.raises(AtomnbError, match="at one place"):
