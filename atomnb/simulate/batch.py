@@ -127,7 +127,7 @@ def _padded_hops(layouts: list[Layout], positions: torch.Tensor) -> torch.Tensor
 
 
 def _hopped_rows(rng, layouts: list[Layout], size: int) -> np.ndarray:
-    """Rows (B, size), in runs of one to six, in which the atoms of a layout that hop are elsewhere."""
+    """Rows (B, size), in runs of a few, in which the atoms of a layout that hop are elsewhere."""
     rows = np.zeros((len(layouts), size), bool)
     for i, layout in enumerate(layouts):
         if layout.hop_yx is not None:

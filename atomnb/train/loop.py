@@ -191,7 +191,7 @@ def _one_step(run: Run, forward, batch, loss, config: TrainConfig, processes: Pr
 
 @torch.no_grad()
 def _update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """All tensors in one call: one by one they cost a small network on a GPU as much time as its forward pass."""
+    """All tensors in one call: on a GPU each call costs a launch, however small the tensor."""
     pairs = list(zip(average.state_dict().values(), net.state_dict().values(), strict=True))
     kept, new = zip(*(p for p in pairs if p[0].is_floating_point()), strict=True)
     torch._foreach_lerp_(list(kept), list(new), 1 - decay)

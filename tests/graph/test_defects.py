@@ -420,25 +420,10 @@ def test_a_lone_foreign_atom_in_the_middle_of_a_ring_is_not_sure():
     assert found["bonds"].tolist() == ["0f"] and found["confidence"][0] <= 0.5
 
 
-def rotate_bond(sheet, a, b):
-    """Turn a bond by 90°, as between the forms of a divacancy."""
-    along = sheet.offset(a, b)
-    across = np.array([-along[1], along[0], 0.0])
-    middle = sheet.positions[a] + along / 2
-
-    def on_the_left(centre, other):
-        return max(sheet.neighbours[centre] - {other}, key=lambda j: float(sheet.offset(centre, j) @ across))
-
-    gained, lost = on_the_left(b, a), (sheet.neighbours[a] - {b, on_the_left(a, b)}).pop()
-    sheet.unlink(b, gained)
-    sheet.unlink(a, lost)
-    sheet.link(a, gained)
-    sheet.link(b, lost)
-    sheet.positions[a], sheet.positions[b] = middle + across / 2, middle - across / 2
-
-
 def with_rings(sheet, centre, wanted):
     """The first sheet with one bond near the centre turned whose only defect has these rings."""
+    from atomnb.simulate.structures.graphene_defects import rotate_bond
+
     middles = [(i, j, sheet.positions[[i, j], :2].mean(axis=0)) for i, j in sheet.bonds().tolist()]
     for i, j, middle in middles:
         if np.hypot(*(middle - centre)) < 4:

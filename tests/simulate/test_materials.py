@@ -136,7 +136,7 @@ def test_a_shoulder_of_a_brighter_column_is_taught_where_asked():
     assert taught[1] > 1.2 * taught[0] > 0
 
 
-def test_clusters_kept_to_judge_by_are_never_drawn():
+def test_holes_are_never_the_clusters_kept_to_judge_by():
     """V_MX6 and V_MX3 are what `benchmarks/unseen_defects.py` asks for."""
     sites = lattice.lay_out(lattice.MOTIFS["honeycomb-2"], 40.0, spacing=6.0)
     metal = sites.species == 0

@@ -59,6 +59,11 @@ def divacancy(sheet: BondedSheet, atom: int, rng: np.random.Generator) -> Defect
 def stone_wales(sheet: BondedSheet, atom: int, rng: np.random.Generator) -> Defect:
     """A bond turned by 90°: two pentagons and two heptagons."""
     a, b = _chain(sheet, atom, 2, rng)
+    return _defect(sheet, "rotation", "Stone-Wales", rotate_bond(sheet, a, b))
+
+
+def rotate_bond(sheet: BondedSheet, a: int, b: int) -> np.ndarray:
+    """Turn the bond between two atoms by 90°; its middle (3,) Å."""
     along = sheet.offset(a, b)
     across = np.array([-along[1], along[0], 0.0])
     middle = sheet.positions[a] + along / 2
@@ -72,7 +77,7 @@ def stone_wales(sheet: BondedSheet, atom: int, rng: np.random.Generator) -> Defe
     sheet.link(a, gained)
     sheet.link(b, lost)
     sheet.positions[a], sheet.positions[b] = middle + across / 2, middle - across / 2
-    return _defect(sheet, "rotation", "Stone-Wales", middle)
+    return middle
 
 
 def silicon_3(sheet: BondedSheet, atom: int, rng: np.random.Generator) -> Defect:
