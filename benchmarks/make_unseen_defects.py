@@ -1,8 +1,8 @@
 """Make multislice images of defects that no shipped model was taught, with their exact structures.
 
 Graphene: Stone-Wales, reconstructed divacancies (5-8-5) and single vacancies, none with silicon (`graphene-si` learnt
-unreconstructed holes and silicon only). Dichalcogenides: V_MX3 and V_MX6, clusters that `tmd` was not taught on
-purpose (`held_out.py`). Files as those of `make_multislice_bank.py`, in `benchmarks/unseen_defects/`.
+unreconstructed holes and silicon only). Dichalcogenides: V_MX3 and V_MX6, clusters that are in no scene of `tmd`
+(`held_out.py`). Files as those of `make_multislice_bank.py`, in `benchmarks/unseen_defects/`.
 
     python benchmarks/make_unseen_defects.py            all that are missing; goes on where it was stopped
 """

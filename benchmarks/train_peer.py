@@ -22,6 +22,7 @@ from record import ROOT
 
 sys.path.insert(0, str(ROOT))
 
+from atomnb.nets.shared import has_fast_bf16
 from atomnb.simulate.batch import random_batch
 from atomnb.train.loop import TrainConfig
 from atomnb.train.patches import USES_PER_BATCH, mirrored
@@ -69,7 +70,7 @@ def one_step(net, optimizer, batch) -> float:
     images = batch.images[:, None]
     low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
     masks, weights = (batch.labels[:, 0] > MASK_LEVEL).float(), batch.weights
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(torch.device("cpu"))):
         logits = net(((images - low) / (high - low)).contiguous(memory_format=torch.channels_last))
     loss = F.binary_cross_entropy_with_logits(logits[:, 0].float(), masks, reduction="none")
     loss = (loss * weights).sum() / weights.sum().clamp(min=1)

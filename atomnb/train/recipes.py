@@ -92,7 +92,7 @@ RECIPES = {
     ),
     "tmd": _of_material(
         replace(_WHOLE_SHEET, material="tmd", typical_spacing=7.5, spacing=(4.9, 11.0), spacing_over_sigma=(2.65, 6.0)),
-        steps=12000,
+        steps=6000,
     ),
     "perovskite": _of_material(
         replace(

@@ -55,6 +55,17 @@ def test_resume_gives_the_very_same_weights(tmp_path):
     torch.testing.assert_close(weights_of(resumed), weights_of(whole), rtol=0, atol=0)
 
 
+def test_bfloat16_is_used_only_where_it_is_fast(monkeypatch):
+    def trained(bf16):
+        return weights_of(fit(new_net(), batches, config=config(bf16=bf16)).net)
+
+    exact = trained(False)
+    monkeypatch.setattr("atomnb.train.loop.has_fast_bf16", lambda device: False)
+    torch.testing.assert_close(trained(True), exact, rtol=0, atol=0)
+    monkeypatch.setattr("atomnb.train.loop.has_fast_bf16", lambda device: True)
+    assert not torch.equal(trained(True), exact)
+
+
 def test_a_run_with_other_settings_is_not_overwritten(tmp_path):
     fit(new_net(), batches, config=config(steps=2), run_dir=tmp_path)
     with pytest.raises(AtomnbError, match="batch_size"):

@@ -1,11 +1,10 @@
 """Transition-metal dichalcogenide monolayers (1H, seen from above): metal, chalcogen pair, single chalcogen, vacancy.
 
 MoS2, WS2, WSe2 and their alloys, with vacancies of one and of two chalcogens and of the metal, ragged holes,
-antisites, substitutions and mirror-twin boundaries. No hole is a V_MX3 or V_MX6 on purpose: by these clusters
-`benchmarks/unseen_defects.py` judges what a model makes of defects it was not taught. Single vacancies make one by
-chance now and then (`benchmarks/held_out.py` counts them). The metal is the brighter column: multislice gives metal
-over pair 1.9 for MoS2, 3.9 for WS2, 1.2 to 1.35 for WSe2. MoSe2 (0.52) mirrors MoS2 so well that no image alone could
-tell them apart.
+antisites, substitutions and mirror-twin boundaries. No scene holds a V_MX3 or V_MX6: by these clusters
+`benchmarks/unseen_defects.py` judges what a model makes of defects it was not taught (`benchmarks/held_out.py` counts
+them). The metal is the brighter column: multislice gives metal over pair 1.9 for MoS2, 3.9 for WS2, 1.2 to 1.35 for
+WSe2. MoSe2 (0.52) mirrors MoS2 so well that no image alone could tell them apart.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ def lay_out(rng: np.random.Generator, config: SceneConfig) -> Layout:
     label[(draw > 1 - few) & (rng.random(len(draw)) < 0.7)] = VACANCY
     if rng.random() < 0.35:
         label = _with_holes(rng, sites.positions_yx, label, metal_site, spacing)
+    label = _without_held_out(sites.positions_yx, label, metal_site, spacing)
     amplitude[label == SINGLE] = single
     amplitude[label == VACANCY] = 0
     if rng.random() < 0.3:  # antisites: metal on a chalcogen's place, a pair on a metal's
@@ -88,11 +88,7 @@ def _metals(rng, n: int) -> np.ndarray:
 
 
 def _with_holes(rng, points, label, metal_site, spacing) -> np.ndarray:
-    """Labels (N,) after one to three groups of neighbouring sites were emptied and their rims thinned.
-
-    A group is never V_MX6 (a metal and its three columns of chalcogen, nothing else), nor, being two sites at least,
-    with its rim V_MX3 (a metal, and one chalcogen of each of its three columns).
-    """
+    """Labels (N,) after one to three groups of neighbouring sites were emptied and their rims thinned."""
     tree, label = cKDTree(points), label.copy()
     for _ in range(rng.integers(1, 4)):
         size = int(rng.integers(2, 15))
@@ -101,13 +97,28 @@ def _with_holes(rng, points, label, metal_site, spacing) -> np.ndarray:
         while len(group) < size and len(border):
             group.append(int(rng.choice(border)))
             border = _beside(tree, points, group, spacing)
-        metals = [i for i in group if metal_site[i]]
-        if len(metals) == 1 and sorted(group) == sorted(tree.query_ball_point(points[metals[0]], 1.2 * spacing)):
-            continue
         rim = border[~metal_site[border] & (label[border] == PAIR)]
         thinned = rim[rng.random(len(rim)) < rng.choice([0.0, 0.3, 0.6])]
         label[group], label[thinned] = VACANCY, SINGLE
     return label
+
+
+def _without_held_out(points, label, metal_site, spacing) -> np.ndarray:
+    """Labels (N,) with the metal put back wherever it made a V_MX3 or a V_MX6."""
+    tree, label = cKDTree(points), label.copy()
+    open_metals = np.flatnonzero(metal_site & (label == VACANCY))
+    while held := [i for i in open_metals if label[i] == VACANCY and _is_held_out(tree, points, label, i, spacing)]:
+        label[held[0]] = METAL  # one at a time: it may have been what set another apart
+    return label
+
+
+def _is_held_out(tree, points, label, metal, spacing) -> bool:
+    """Whether one chalcogen of each column round a missing metal is gone, or just these columns and no other metal."""
+    around = _beside(tree, points, [metal], spacing)
+    if (label[around] == SINGLE).all():
+        return True
+    beyond = _beside(tree, points, [metal, *around], spacing)
+    return bool((label[around] == VACANCY).all() and not (label[beyond] == VACANCY).any())
 
 
 def _beside(tree, points, group, spacing) -> np.ndarray:
