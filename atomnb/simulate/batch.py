@@ -11,13 +11,7 @@ import torch.nn.functional as F
 from atomnb.simulate import noise, render, stm_tip
 from atomnb.simulate.layout import Layout, SceneConfig
 from atomnb.simulate.materials import draw_layout, label_names
-
-VISIBLE_SNR = 3.0
-"""Columns below this signal-to-noise ratio teach neither 'atom' nor 'no atom'."""
-
-
-SHOULDER_CONTRAST, SHOULDER_REACH = 1.5, 1.6
-"""How much brighter, and within how many spacings, a column is that may leave another no peak of its own."""
+from atomnb.simulate.visible import visible
 
 
 class Batch(NamedTuple):
@@ -46,6 +40,17 @@ class Optics(NamedTuple):
     hopped: torch.Tensor  # (B, H) bool, rows in which atoms that hop are away
 
 
+class Columns(NamedTuple):
+    """The columns of one sample on its image; lengths in px of it."""
+
+    positions_yx: torch.Tensor  # (N, 2)
+    amplitude: torch.Tensor  # (N,), 0 where a site is empty
+    label: torch.Tensor  # (N,), -1 for those of no class
+    hop_yx: torch.Tensor | None  # (N, 2), how far off each is in the rows in which it has hopped
+    spacing: float
+    sigma: float
+
+
 def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, device: str = "cpu") -> Batch:
     """`n` labelled images as the network will see them, before normalisation.
 
@@ -58,19 +63,14 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     layouts = [draw_layout(rng, config) for _ in range(n)]
     generator = torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))
     optics = _random_optics(rng, layouts, native, config, device)
-    positions, amplitude, label = _padded(layouts, device)
-    centre = (config.size - 1) / 2
-    scaled = (positions + centre + 0.5) / factor - 0.5
-    sigma = torch.tensor([x.sigma for x in layouts], device=device, dtype=torch.float32) / factor
-    spacing = torch.tensor([x.spacing for x in layouts], device=device, dtype=torch.float32) / factor
+    samples = [_columns_of(layout, config.size, factor, device) for layout in layouts]
+    spacing = torch.tensor([x.spacing for x in samples], device=device)
     stm = np.flatnonzero([x.by_tip for x in layouts])
     if len(stm):
         optics = stm_tip.without_beam(optics, stm, rng)
-        tip = stm_tip.random_tip(
-            rng, spacing[stm].cpu().numpy(), sigma[stm].cpu().numpy(), factor=factor, device=device
-        )
-    hop = _padded_hops(layouts, positions) / factor
-    expected, columns_only = _expected_counts(scaled, hop, amplitude, sigma, optics, native, generator)
+        sigma = np.array([x.sigma for x in samples], np.float32)
+        tip = stm_tip.random_tip(rng, spacing[stm].cpu().numpy(), sigma[stm], factor=factor, device=device)
+    expected, columns_only = _expected_counts(samples, optics, native, generator)
     if len(stm):
         expected[stm] = stm_tip.see_through_tip(expected[stm], tip)
         columns_only[stm] = stm_tip.see_through_tip(columns_only[stm], tip)
@@ -78,52 +78,60 @@ def random_batch(rng: np.random.Generator, n: int, config: SceneConfig, *, devic
     exposed = _exposed(rng, moved, optics)
     images = _counted(exposed, optics, generator)
     if len(stm):  # before the detector bends the contrast, after which a height in counts means nothing
-        peak = (optics.counts / (2 * torch.pi * sigma**2))[stm]
-        height = stm_tip.typical_height(columns_only[stm], scaled[stm], spacing[stm], otherwise=peak)
+        height = torch.stack([_height(samples[i], columns_only[i], optics.counts[i]) for i in stm])
         images[stm] = stm_tip.add_stm_artifacts(images[stm], height, tip, generator)
     images = _detected(rng, images, config, generator)
-    truth = scaled.clone()
-    truth[..., 1] += _shift_at(optics.row_shift, scaled[..., 0], sigma)
-    signal = noise.shift_rows(columns_only, optics.row_shift)
-    visible = _visible(signal, moved, exposed, truth, amplitude, spacing, shoulders=config.shoulders)
-    visible = torch.where(
-        amplitude < config.visible_over_texture * optics.texture[:, None], -(amplitude > 0).float(), visible
-    )
     if native != config.size:
         images = F.interpolate(images[:, None], size=(config.size,) * 2, mode="bicubic", antialias=True)[:, 0]
-    truth[..., 1] += noise.dwell_lag(optics.dwell_decay)[:, None]
-    final = (truth + 0.5) * factor - 0.5
+    views = (noise.shift_rows(columns_only, optics.row_shift), moved, exposed)
+    taught = [_taught(sample, i, views, optics, factor, config) for i, sample in enumerate(samples)]
+    return Batch(images, *(torch.stack(part) for part in zip(*taught, strict=True)))
+
+
+def _columns_of(layout: Layout, size: int, factor: float, device) -> Columns:
+    """The layout's columns on an image whose pixels measure `factor` px of the network's input of `size`."""
+
+    def here(values):
+        return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+    return Columns(
+        positions_yx=(here(layout.positions_yx) + size / 2) / factor - 0.5,
+        amplitude=here(layout.amplitude),
+        label=torch.as_tensor(layout.label, device=device),
+        hop_yx=None if layout.hop_yx is None else here(layout.hop_yx) / factor,
+        spacing=layout.spacing / factor,
+        sigma=layout.sigma / factor,
+    )
+
+
+def _height(sample: Columns, seen: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Height of the weaker atoms of one sample, seen (H, W) through the tip."""
+    peak = counts / (2 * torch.pi * sample.sigma**2)
+    if not len(sample.amplitude):
+        return peak
+    spacing = torch.tensor([sample.spacing], device=seen.device)
+    return stm_tip.typical_height(seen[None], sample.positions_yx[None], spacing, otherwise=peak[None])[0]
+
+
+def _taught(sample: Columns, i: int, views, optics: Optics, factor: float, config: SceneConfig):
+    """Soft labels (K, H, W) and weights (H, W) of sample `i`, on the network's pixels.
+
+    `views` are images (B, H, W) of the columns alone, of all that is expected, and of what reaches the detector.
+    """
+    yx = sample.positions_yx.clone()
+    yx[:, 1] += _shift_at(optics.row_shift[i], yx[:, 0], sample.sigma)
+    seen = visible(*(v[i] for v in views), yx, sample.amplitude, sample.spacing, shoulders=config.shoulders)
+    there = sample.amplitude > 0
+    in_texture = sample.amplitude < config.visible_over_texture * optics.texture[i]
+    seen = torch.where(in_texture, -there.float(), seen)
+    yx[:, 1] += noise.dwell_lag(optics.dwell_decay[i : i + 1])
+    yx = (yx + 0.5) * factor - 0.5
     shape = (config.size, config.size)
-    shown = (visible > 0) | ((amplitude == 0) & (label >= 0))
-    kinds = torch.arange(len(label_names(config)), device=device)[:, None]
-    of_kind = (shown[:, None] & (label[:, None] == kinds)).float()
-    labels = render.render_heatmaps(final, of_kind, shape, sigma=render.LABEL_SIGMA)
-    doubtful = ((visible <= 0) & (amplitude > 0)).float()
-    reach = 0.3 * spacing * factor
-    weights = 1 - (_discs(final, doubtful, reach, shape) > 0.5).float() * (labels.sum(dim=1) < 0.05).float()
-    return Batch(images, labels, weights)
-
-
-def _padded(layouts: list[Layout], device) -> list[torch.Tensor]:
-    """Positions, amplitudes and labels of all layouts; padding lies far outside, is empty and of no class."""
-    longest = max(1, *(len(x.amplitude) for x in layouts))
-    positions = np.full((len(layouts), longest, 2), -1e3, np.float32)
-    amplitude = np.zeros((len(layouts), longest), np.float32)
-    label = np.full((len(layouts), longest), -1)
-    for i, layout in enumerate(layouts):
-        filled = slice(len(layout.amplitude))
-        positions[i, filled], amplitude[i, filled] = layout.positions_yx, layout.amplitude
-        label[i, filled] = layout.label
-    return [torch.from_numpy(part).to(device) for part in (positions, amplitude, label)]
-
-
-def _padded_hops(layouts: list[Layout], positions: torch.Tensor) -> torch.Tensor:
-    """Displacement (B, N, 2) px of every atom in the rows in which it has hopped; 0 for those that stay."""
-    hop = torch.zeros_like(positions)
-    for i, layout in enumerate(layouts):
-        if layout.hop_yx is not None:
-            hop[i, : len(layout.hop_yx)] = torch.as_tensor(layout.hop_yx, dtype=hop.dtype, device=hop.device)
-    return hop
+    kinds = torch.arange(len(label_names(config)), device=yx.device)[:, None]
+    of_kind = ((seen > 0) | (~there & (sample.label >= 0))) & (sample.label == kinds)
+    labels = render.render_heatmaps(yx[None], of_kind.float()[None], shape, sigma=render.LABEL_SIGMA)[0]
+    doubtful = _discs(yx[(seen <= 0) & there], 0.3 * sample.spacing * factor, shape) > 0.5
+    return labels, 1 - doubtful.float() * (labels.sum(dim=0) < 0.05).float()
 
 
 def _hopped_rows(rng, layouts: list[Layout], size: int) -> np.ndarray:
@@ -176,36 +184,37 @@ def _random_optics(rng, layouts: list[Layout], size: int, config: SceneConfig, d
     return Optics(**values, hopped=hopped)
 
 
-def _expected_counts(positions, hop, amplitude, sigma, optics: Optics, size: int, generator):
+def _expected_counts(samples: list[Columns], optics: Optics, size: int, generator):
     """Expected counts (B, H, W) with everything, and of the columns alone, none of which has hopped."""
-    shape = (size, size)
-    width = sigma[:, None].expand_as(amplitude)
-
-    def seen(which, at):
-        return render.render_probe(
-            at[which], (amplitude * optics.counts[:, None])[which], width[which], shape,
-            tail_share=optics.tail_share[which], tail_width=optics.tail_width[which],
-            stretch_yx=optics.stretch_yx[which],
-        )  # fmt: skip
-
-    at_home = columns = seen(slice(None), positions)
-    hopping = torch.nonzero(optics.hopped.any(dim=1))[:, 0]
-    if len(hopping):
-        away = seen(hopping, positions + hop)
-        columns = at_home.clone()
-        columns[hopping] = torch.where(optics.hopped[hopping][:, :, None], away, at_home[hopping])
+    shape, device = (size, size), optics.counts.device
+    at_home = torch.stack([_seen(x, x.positions_yx, optics, i, shape) for i, x in enumerate(samples)])
+    columns = at_home.clone()
+    for i, sample in enumerate(samples):
+        if sample.hop_yx is not None and optics.hopped[i].any():
+            away = _seen(sample, sample.positions_yx + sample.hop_yx, optics, i, shape)
+            columns[i] = torch.where(optics.hopped[i][:, None], away, at_home[i])
+    sigma = torch.tensor([x.sigma for x in samples], device=device)
     peak = optics.counts / (2 * torch.pi * sigma**2)
-    batch = (len(amplitude), *shape)
-    slow = noise.smooth_field(batch, size / 3, generator, amplitude.device)
+    slow = noise.smooth_field((len(samples), *shape), size / 3, generator, device)
     level = optics.background[:, None, None] * (1 + 0.15 * slow).clamp(min=0)
-    dirt = noise.smooth_field(batch, size / 5, generator, amplitude.device)
-    level = level + optics.contamination[:, None, None] * (dirt - 0.3).clamp(min=0)
-    grain = torch.stack(
-        [noise.smooth_field((1, *shape), float(s), generator, amplitude.device)[0] for s in optics.texture_scale]
-    )
-    level = (level + optics.texture[:, None, None] * (grain + 1.5)).clamp(min=0)
+    for i in torch.nonzero(optics.contamination)[:, 0]:
+        dirt = noise.smooth_field((1, *shape), size / 5, generator, device)[0]
+        level[i] += optics.contamination[i] * (dirt - 0.3).clamp(min=0)
+    for i in torch.nonzero(optics.texture)[:, 0]:
+        grain = noise.smooth_field((1, *shape), float(optics.texture_scale[i]), generator, device)[0]
+        level[i] = (level[i] + optics.texture[i] * (grain + 1.5)).clamp(min=0)
     thickness = (1 + 0.2 * slow).clamp(min=0.2)
     return columns * thickness + peak[:, None, None] * level, at_home
+
+
+def _seen(sample: Columns, at: torch.Tensor, optics: Optics, i: int, shape) -> torch.Tensor:
+    """(H, W) counts of the columns of sample `i` when they are `at` (N, 2) px."""
+    one = slice(i, i + 1)
+    intensity = (sample.amplitude * optics.counts[i])[None]
+    return render.render_probe(
+        at[None], intensity, torch.full_like(intensity, sample.sigma), shape,
+        tail_share=optics.tail_share[one], tail_width=optics.tail_width[one], stretch_yx=optics.stretch_yx[one],
+    )[0]  # fmt: skip
 
 
 def _exposed(rng, expected: torch.Tensor, optics: Optics) -> torch.Tensor:
@@ -230,82 +239,44 @@ def _detected(rng, images: torch.Tensor, config: SceneConfig, generator) -> torc
         return torch.tensor(rng.uniform(low, high, n), dtype=torch.float32, device=device)
 
     def chosen(probability):
-        return torch.tensor(rng.random(n) < probability, device=device)[:, None, None]
+        return torch.tensor(rng.random(n) < probability, device=device)
 
     spread = images.std(dim=(1, 2), keepdim=True)
     white = torch.randn(images.shape, generator=generator, device=device)
-    images = images + white * spread * (draw(0, 0.5)[:, None, None] * chosen(0.25))
+    images = images + white * spread * (draw(0, 0.5) * chosen(0.25))[:, None, None]
     rows = torch.randn(n, images.shape[1], 1, generator=generator, device=device)
-    images = images + rows * spread * (draw(0, 0.25)[:, None, None] * chosen(0.2))
+    images = images + rows * spread * (draw(0, 0.25) * chosen(0.2))[:, None, None]
     if rng.random() < 0.12:
-        images = gaussian_blur(images, float(rng.uniform(0.4, 1.4)))
-    images = torch.where(chosen(0.2), noise.clip_quantiles(images, draw(0, 0.1), 1 - draw(0, 0.03)), images)
-    bent = (images - images.amin(dim=(1, 2), keepdim=True)) / (spread * 6).clamp(min=1e-6)
-    images = torch.where(chosen(config.share_bent), bent ** draw(0.55, 1.5)[:, None, None], images)
-    return torch.where(chosen(0.3), noise.quantize(images, draw(24, 255).round()), images)
+        images = noise.gaussian_blur(images, float(rng.uniform(0.4, 1.4)))
+    images = _some(images, chosen(0.2), noise.clip_quantiles, draw(0, 0.1), 1 - draw(0, 0.03))
+    images = _some(images, chosen(config.share_bent), _bent, spread * 6, draw(0.55, 1.5))
+    return _some(images, chosen(0.3), noise.quantize, draw(24, 255).round())
 
 
-def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """(B, H, W) blurred by a Gaussian of `sigma` px, edges mirrored."""
-    radius = max(1, round(3 * sigma))
-    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(images[:, None], (radius,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])[:, 0]
+def _some(images: torch.Tensor, chosen: torch.Tensor, change, *settings: torch.Tensor) -> torch.Tensor:
+    """`images` (B, H, W), those `chosen` (B,) changed by `change(images, *settings)`; settings have B entries each."""
+    if chosen.any():
+        images = images.clone()
+        images[chosen] = change(images[chosen], *(setting[chosen] for setting in settings))
+    return images
 
 
-def _shift_at(row_shift, rows, sigma):
-    """The row shift a column feels: averaged over the rows it spans, weighted by its profile."""
-    y = torch.arange(row_shift.shape[1], device=rows.device, dtype=rows.dtype)
-    width = sigma[:, None, None].clamp(min=0.7)
-    weight = render.bell((rows[..., None].clamp(0, len(y) - 1) - y) / width)
-    return (weight * row_shift[:, None]).sum(-1) / weight.sum(-1)
+def _bent(images: torch.Tensor, span: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+    """(B, H, W) above their minimum, in units of `span` (B, 1, 1), to the power of `gamma` (B,)."""
+    above = images - images.amin(dim=(1, 2), keepdim=True)
+    return (above / span.clamp(min=1e-6)) ** gamma[:, None, None]
 
 
-def _visible(columns, total, exposed, positions, amplitude, spacing, *, shoulders: bool):
-    """+1 where a column can be seen in this exposure, -1 where it cannot: by signal, noise and a peak of its own, or,
-    with `shoulders`, one of a brighter column beside it."""
-    verdicts = []
-    for image, signal_only, seen_by, yx, weight, d in zip(
-        total, columns, exposed, positions, amplitude, spacing, strict=True
-    ):
-        radius = max(1, round(0.3 * float(d)))
-        offset = torch.arange(-radius, radius + 1, device=image.device)
-        disc = ((offset[:, None] ** 2 + offset**2) <= radius * radius).float()
-        smooth = gaussian_blur(image[None], max(0.5, 0.1 * float(d)))[0]
-        both = F.pad(torch.stack([image, seen_by])[:, None], (radius,) * 4, mode="reflect")
-        inside, counted = F.conv2d(both, disc[None, None])[:, 0]
-        reach = max(1, round(0.75 * float(d)))
-        floor = -_running_max(-smooth, reach) * disc.sum()
-        snr = (inside - floor) / counted.clamp(min=1e-6).sqrt()
-        index = yx.round().long()
-        within = ((index >= 0) & (index < image.shape[0])).all(dim=1)
-        index = index.clamp(0, image.shape[0] - 1)
-        peak = (signal_only == _running_max(signal_only, 1)) & (signal_only > 0)
-        own = _running_max(peak.float(), max(1, radius // 2))[index[:, 0], index[:, 1]] > 0
-        if shoulders:
-            own |= _beside_brighter(yx, weight, own, SHOULDER_REACH * d)
-        seen = (snr[index[:, 0], index[:, 1]] >= VISIBLE_SNR) & own
-        verdicts.append(torch.where(seen | ~within, 1.0, -1.0) * (weight > 0))
-    return torch.stack(verdicts)
+def _shift_at(row_shift, rows, sigma: float) -> torch.Tensor:
+    """The shift (N,) columns at `rows` (N,) feel: that of each row (H,) they span, weighted by their profile."""
+    y = torch.arange(len(row_shift), device=rows.device, dtype=rows.dtype)
+    weight = render.bell((rows[:, None].clamp(0, len(y) - 1) - y) / max(sigma, 0.7))
+    return (weight @ row_shift) / weight.sum(dim=1)
 
 
-def _beside_brighter(yx, weight, own, reach) -> torch.Tensor:
-    """(N,) whether a column lies within `reach` of one SHOULDER_CONTRAST times brighter that has a peak of its own."""
-    brighter = (weight[None] > SHOULDER_CONTRAST * weight[:, None]) & own[None]
-    return ((torch.cdist(yx, yx) < reach) & brighter).any(dim=1)
-
-
-def _running_max(image: torch.Tensor, reach: int) -> torch.Tensor:
-    """Maximum of (H, W) in a square of side 2 reach + 1; along one axis at a time, which is far cheaper."""
-    rows = F.max_pool2d(image[None, None], (2 * reach + 1, 1), 1, (reach, 0))
-    return F.max_pool2d(rows, (1, 2 * reach + 1), 1, (0, reach))[0, 0]
-
-
-def _discs(positions, present, radius, shape):
-    """(B, H, W) > 0.5 within `radius` (B,) of a present position."""
-    width = (radius[:, None] / 1.18).expand_as(present)
-    grid = [torch.arange(n, device=present.device, dtype=present.dtype) for n in shape]
-    rows, columns = (render.bell((grid[a] - positions[..., a, None]) / width[..., None]) for a in (0, 1))
-    return torch.bmm((rows * present[..., None]).transpose(1, 2), columns)
+def _discs(yx, radius: float, shape) -> torch.Tensor:
+    """(H, W) > 0.5 within `radius` of a position (N, 2)."""
+    width = radius / 1.18
+    grid = [torch.arange(n, device=yx.device, dtype=yx.dtype) for n in shape]
+    rows, columns = (render.bell((grid[axis] - yx[:, axis, None]) / width) for axis in (0, 1))
+    return rows.T @ columns

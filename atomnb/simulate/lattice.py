@@ -106,9 +106,11 @@ def random_network(rng: np.random.Generator, extent: float, *, spacing: float) -
     for _ in range(2):
         diagram = Voronoi(seeds)
         cells = [diagram.regions[r] for r in diagram.point_region]
-        seeds = np.array(
-            [diagram.vertices[c].mean(axis=0) if -1 not in c else s for c, s in zip(cells, seeds, strict=True)]
-        )
+        corners, sides = np.concatenate(cells), np.array([len(c) for c in cells])
+        first = np.cumsum(sides) - sides
+        closed = np.minimum.reduceat(corners, first) >= 0  # -1 stands for a corner at infinity
+        middles = np.add.reduceat(diagram.vertices[corners], first) / sides[:, None]
+        seeds = np.where(closed[:, None], middles, seeds)
     vertices = Voronoi(seeds).vertices
     vertices = vertices[(np.abs(vertices) <= extent).all(axis=1)]
     return vertices[far_apart(vertices, 0.72 * spacing)]
@@ -132,12 +134,15 @@ def polycrystal(rng: np.random.Generator, motifs: list[Motif], extent: float, *,
 
 def far_apart(points: np.ndarray, distance: float) -> np.ndarray:
     """Mask (N,) of a subset of the points in which no two are closer than `distance`; earlier points win."""
-    keep = [True] * len(points)  # a list, and plain numbers: NumPy's are slow one by one
-    pairs = cKDTree(points).query_pairs(distance, output_type="ndarray")
-    for i, j in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].tolist():
-        if keep[i]:
-            keep[j] = False
-    return np.array(keep, bool)
+    keep = np.ones(len(points), bool)
+    earlier, later = cKDTree(points).query_pairs(distance, output_type="ndarray").T
+    while len(later):
+        sure = np.ones(len(points), bool)  # no earlier point is left that could push it out
+        sure[later] = False
+        keep[later[sure[earlier]]] = False
+        both = keep[earlier] & keep[later]
+        earlier, later = earlier[both], later[both]
+    return keep
 
 
 def smooth_displacement(

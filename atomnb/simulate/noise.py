@@ -49,6 +49,16 @@ def smooth_field(shape: tuple[int, int, int], scale: float, generator: torch.Gen
     return field / field.std(dim=(1, 2), keepdim=True).clamp(min=1e-6)
 
 
+def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(B, H, W) blurred by a Gaussian of `sigma` px, edges mirrored."""
+    radius = max(1, round(3 * sigma))
+    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(images[:, None], (radius,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])[:, 0]
+
+
 def quantize(images: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     """Round each of (B, H, W) to `levels` (B,) grey values between its minimum and maximum."""
     low = images.amin(dim=(1, 2), keepdim=True)

@@ -57,11 +57,14 @@ def render_probe(positions_yx, intensity, sigma, shape, *, tail_share, tail_widt
     `tail_share` (B,) of the intensity lies in a Gaussian `tail_width` (B,) times wider; `stretch_yx` (B, 2) px draws
     the probe out along that direction (half the intensity each way).
     """
-    half = stretch_yx[:, None, :]
-    both = torch.cat([positions_yx + half, positions_yx - half], dim=1)
-    weight = 0.5 * torch.cat([intensity, intensity], dim=1)
-    width = torch.cat([sigma, sigma], dim=1)
-    core = render_columns(both, weight * (1 - tail_share[:, None]), width, shape)
+    at, weight, width = positions_yx, intensity, sigma
+    if stretch_yx.any():
+        half = stretch_yx[:, None, :]
+        at = torch.cat([positions_yx + half, positions_yx - half], dim=1)
+        weight, width = 0.5 * torch.cat([intensity, intensity], dim=1), torch.cat([sigma, sigma], dim=1)
+    core = render_columns(at, weight * (1 - tail_share[:, None]), width, shape)
+    if not tail_share.any():
+        return core
     return core + render_columns(positions_yx, intensity * tail_share[:, None], sigma * tail_width[:, None], shape)
 
 

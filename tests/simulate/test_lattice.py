@@ -55,3 +55,12 @@ def test_smooth_displacement_has_the_amplitude_asked_for(rng):
     points = rng.uniform(-200, 200, (4000, 2))
     moves = [lattice.smooth_displacement(rng, points, amplitude=2.0, wavelength=50.0) for _ in range(30)]
     assert np.std(moves) == pytest.approx(2.0, rel=0.2)
+
+
+def test_far_apart_keeps_a_point_unless_an_earlier_one_that_is_kept_is_too_near(rng):
+    points = rng.uniform(0, 30, (400, 2))
+    kept: list[int] = []
+    for i, point in enumerate(points):
+        if all(np.hypot(*(point - points[j])) > 2.0 for j in kept):
+            kept.append(i)
+    assert np.flatnonzero(lattice.far_apart(points, 2.0)).tolist() == kept

@@ -5,11 +5,11 @@ import pytest
 from scipy.spatial import cKDTree
 
 from atomnb.simulate import batch as batches
-from atomnb.simulate import lattice
 from atomnb.simulate.batch import random_batch
 from atomnb.simulate.layout import Layout, SceneConfig
 from atomnb.simulate.materials import MATERIALS, draw_layout, graphene_si, label_names, tmd
 from atomnb.simulate.materials.sheet import UNSEEN
+from atomnb.train.recipes import recipe
 
 NAMED = [name for name in MATERIALS if name]
 
@@ -113,7 +113,7 @@ def test_an_atom_that_hops_is_elsewhere_in_some_rows_and_labelled_where_it_mostl
     )
     here, away = slice(12, 32), slice(32, 52)
     left, right = [], []
-    for image, labels, _ in zip(*random_batch(np.random.default_rng(8), 16, config), strict=True):
+    for image, labels, _ in zip(*random_batch(np.random.default_rng(8), 64, config), strict=True):
         near = image[28:36] - image[28:36, :6].mean(dim=1, keepdim=True)
         left.append(float(near[:, here].sum()))
         right.append(float(near[:, away].sum()))
@@ -136,22 +136,17 @@ def test_a_shoulder_of_a_brighter_column_is_taught_where_asked():
     assert taught[1] > 1.2 * taught[0] > 0
 
 
-def test_holes_are_never_the_clusters_kept_to_judge_by():
-    """V_MX6 and V_MX3 are what `benchmarks/unseen_defects.py` asks for."""
-    sites = lattice.lay_out(lattice.MOTIFS["honeycomb-2"], 40.0, spacing=6.0)
-    metal = sites.species == 0
-    tree = cKDTree(sites.positions_yx)
-    drawn = 0
-    for seed in range(300):
-        label = np.where(metal, tmd.METAL, tmd.PAIR)
-        label = tmd._with_holes(np.random.default_rng(seed), sites.positions_yx, label, metal, 6.0)
-        empty = label == tmd.VACANCY
-        drawn += empty.any()
-        for m in np.flatnonzero(empty & metal):
-            around = [i for i in tree.query_ball_point(sites.positions_yx[m], 7.0) if i != m]
-            beyond = {j for i in around for j in tree.query_ball_point(sites.positions_yx[i], 7.0)} - {m, *around}
-            if len(around) < 3 or empty[list(beyond)].any():
-                continue  # at the border, or part of a larger hole
-            assert not empty[around].all()
-            assert not (label[around] == tmd.SINGLE).all()
-    assert drawn > 250
+@pytest.mark.parametrize("seed", [30, 220, 272, 302, 347, 362, 421, 1215])
+def test_no_scene_holds_the_clusters_kept_to_judge_by(seed):
+    """V_MX6 and V_MX3 are what `benchmarks/unseen_defects.py` asks for; by chance these seeds would draw them."""
+    drawn = draw_layout(np.random.default_rng(seed), recipe("tmd").curriculum[-1][1])
+    tree = cKDTree(drawn.positions_yx)
+    near = [set(row) for row in tree.query_ball_point(drawn.positions_yx, 1.25 * drawn.spacing)]
+    empty = np.flatnonzero(drawn.label == tmd.VACANCY)
+    assert len(empty)
+    for site in empty:
+        around = near[site] - {site}
+        beyond = set().union(*(near[i] for i in around)) - around - {site}
+        if len(around) == 3 and list(drawn.label[list(beyond)]) == 6 * [tmd.METAL]:
+            assert not (drawn.label[list(around)] == tmd.SINGLE).all()
+            assert not (drawn.label[list(around)] == tmd.VACANCY).all()

@@ -8,6 +8,7 @@ Silicon moves under the beam: in some scenes it is elsewhere in some rows of the
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from atomnb.simulate import lattice
@@ -25,6 +26,9 @@ OUT_OF_PLANE = (0.82, 1.03)
 
 NEXT, NEXT_BUT_ONE = 1.2, 1.85
 """Bonds from a site within which its three neighbours lie, and those beyond them, which share a neighbour with it."""
+
+RELAXING_STEPS, SAME_NEIGHBOURS_STEPS = 40, 8
+"""Of the springs round silicon, and after how many of them neighbours are looked for anew."""
 
 
 def lay_out(rng: np.random.Generator, config: SceneConfig) -> Layout:
@@ -101,20 +105,26 @@ def _relaxed(points: np.ndarray, label: np.ndarray, foreshortened: float) -> np.
     bond = BOND * np.array([[1.0, foreshortened], [foreshortened, 1.0]])
     free, kind, home = points[near].copy(), label[near], points[near].copy()
     hold = np.clip((distance[near] - 1.5) / 2.5, 0.02, 1.0)[:, None]  # the sheet around holds the outer atoms
-    for _ in range(40):
-        pairs = cKDTree(free).query_pairs(2.0, output_type="ndarray")
-        rest = bond[kind[pairs[:, 0]], kind[pairs[:, 1]]]
+    for step in range(RELAXING_STEPS):
+        if step % SAME_NEIGHBOURS_STEPS == 0:
+            pairs = cKDTree(free).query_pairs(2.2, output_type="ndarray")
+            rest = bond[kind[pairs[:, 0]], kind[pairs[:, 1]]]
+            ends = _ends(pairs, len(free))
         gap = free[pairs[:, 1]] - free[pairs[:, 0]]
         length = np.hypot(*gap.T) + 1e-9
         bonded = length < 1.22 * rest
         pull = (0.25 * (length - rest) * bonded / length)[:, None] * gap
-        move = np.zeros_like(free)
-        np.add.at(move, pairs[:, 0], pull)
-        np.add.at(move, pairs[:, 1], -pull)
-        free += move + 0.15 * hold * (home - free)
+        free += ends @ pull + 0.15 * hold * (home - free)
     out = points.copy()
     out[near] = free
     return out
+
+
+def _ends(pairs: np.ndarray, n: int) -> csr_array:
+    """(n, pairs) that gives each atom what pulls at it: +1 where it is the first of a pair, -1 where the second."""
+    number = np.arange(len(pairs))
+    sign = np.repeat([1.0, -1.0], len(pairs))
+    return csr_array((sign, (pairs.T.ravel(), np.tile(number, 2))), shape=(n, len(pairs)))
 
 
 def _contaminated(rng, points, amplitude, label, spacing, extent):

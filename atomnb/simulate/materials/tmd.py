@@ -123,8 +123,8 @@ def _is_held_out(tree, points, label, metal, spacing) -> bool:
 
 def _beside(tree, points, group, spacing) -> np.ndarray:
     """Sites next to those of a group."""
-    near = np.unique(np.concatenate(tree.query_ball_point(points[group], 1.2 * spacing)).astype(int))
-    return near[~np.isin(near, group)]
+    near = set().union(*tree.query_ball_point(points[group], 1.2 * spacing))
+    return np.array(sorted(near.difference(group)), int)
 
 
 def _closed_up(rng, points, label, spacing) -> np.ndarray:
