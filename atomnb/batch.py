@@ -8,14 +8,14 @@ import os
 import tempfile
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from atomnb.errors import AtomnbError, AtomnbWarning, CancelledError
+from atomnb.errors import AtomnbError, CancelledError
 from atomnb.io.atomic import atomic_path
+from atomnb.said import gathered_warnings
 
 SUMMARY = "summary.csv"
 """Name of the table over all results of an output folder."""
@@ -265,8 +265,7 @@ def _analyze_one(file: Path, folder: Path, *, options: dict, overwrite: bool, pr
             error=f"{folder} exists already: ask to overwrite it, or choose another output folder",
         )
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AtomnbWarning)
+        with gathered_warnings() as said:
             analysis = _analyze(file, options, progress)
         _save_whole(analysis, folder)
     except CancelledError:
@@ -278,7 +277,6 @@ def _analyze_one(file: Path, folder: Path, *, options: dict, overwrite: bool, pr
             traceback=traceback.format_exc(),
             seconds=round(time.perf_counter() - start, 3),
         )
-    said = [str(w.message) for w in caught if issubclass(w.category, AtomnbWarning)]
     return replace(
         row,
         status=DONE,

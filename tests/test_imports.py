@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "atomnb"
 LAYERS = (
     *(
         "errors",
+        "said",
         "_require",
         "data",
         "io",

@@ -7,6 +7,7 @@ from scipy.special import ndtr
 
 from atomnb.graph.anomalies import Group
 from atomnb.graph.structure import StructureGraph
+from atomnb.graph.vacant import VacantSites
 
 ADATOM = 0.5
 """Chance that an atom without a bond to the crystal is one: in noise most of them are not."""
@@ -16,13 +17,15 @@ AREA_SPREAD = 0.09
 relaxation of a lattice, on top of which come the errors of the positions."""
 
 
-def confidence_of(group: Group, graph: StructureGraph, table) -> float:
-    """Probability (0 to 1) that all of it holds: the atoms are there, are what they are called, are bonded as drawn.
+def confidence_of(group: Group, graph: StructureGraph, table, vacant: VacantSites | None = None) -> float:
+    """Probability (0 to 1) that all of it holds: the atoms are there, are what they are called, are bonded as drawn,
+    and by `vacant`, which asks the image, those that are missing are not merely unseen.
 
     The parts are taken as independent, so the product is a careful, low figure for large defects.
     """
     parts = _species(group, graph), _existence(group, table), _bonds(group, graph), _missing(group, graph)
-    return float(np.prod(parts) * ADATOM**group.unbound)
+    unseen = 1.0 if vacant is None else vacant.probability(group)
+    return float(np.prod(parts) * unseen * ADATOM**group.unbound)
 
 
 def _species(group: Group, graph: StructureGraph) -> float:

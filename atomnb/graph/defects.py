@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from atomnb.data.atoms import AtomTable
+from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.graph.anomalies import Group, find_groups
 from atomnb.graph.confidence import confidence_of
 from atomnb.graph.naming import (
@@ -23,6 +24,7 @@ from atomnb.graph.naming import (
 from atomnb.graph.rules import load_rules
 from atomnb.graph.structure import StructureGraph, as_atoms, build_graph
 from atomnb.graph.topology import topology_hash
+from atomnb.graph.vacant import VacantSites
 
 COLUMNS: Mapping[str, str] = {
     "formula": "object",
@@ -56,6 +58,7 @@ def find_defects(
     species=None,
     pixel_size: float | None = None,
     names: Mapping[str, str] | None = None,
+    image=None,
 ) -> pd.DataFrame:
     """Find and name every defect among atoms from anywhere.
 
@@ -67,6 +70,8 @@ def find_defects(
     species : (N,), replaces the table's column
     pixel_size : Å, for atoms without a table
     names : topology → name, given by the user; they go before all others
+    image : Micrograph, or array (H, W) or (T, H, W), in which the atoms were found and their intensities fitted: an
+        atom that is there but was not seen makes a false vacancy, and nothing but the image can tell
 
     Returns
     -------
@@ -107,10 +112,12 @@ def find_defects(
     table = as_atoms(atoms, species=species, pixel_size=pixel_size)
     frames = np.unique(table.df["frame"].to_numpy())
     graphs = [build_graph(table.in_frame(frame), rules=rules) for frame in frames]
-    return defects_of_graphs(graphs, table, names=names)
+    return defects_of_graphs(graphs, table, names=names, image=None if image is None else as_micrograph(image))
 
 
-def defects_of_graphs(graphs, atoms: AtomTable, *, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+def defects_of_graphs(
+    graphs, atoms: AtomTable, *, names: Mapping[str, str] | None = None, image: Micrograph | None = None
+) -> pd.DataFrame:
     """The table of `find_defects` from graphs that `build_graph` made already.
 
     Parameters
@@ -118,18 +125,29 @@ def defects_of_graphs(graphs, atoms: AtomTable, *, names: Mapping[str, str] | No
     graphs : StructureGraph, one per frame that occurs in `atoms`, in order
     atoms : AtomTable they were made from
     names : topology → name
+    image : in which they were found; missing atoms are held against it where intensities were fitted
     """
     frames = atoms.df["frame"].to_numpy()
     filled = [g for g in graphs if len(g)]
     rows = []
     for frame, graph in zip(np.unique(frames), filled, strict=True):
         members, part = np.flatnonzero(frames == frame), atoms.in_frame(frame)
-        rows += [_row(group, graph, part, members, names or {}) | {"frame": frame} for group in find_groups(graph)]
+        vacant = VacantSites(image.frame(frame), graph, part) if _is_fitted(part, image) else None
+        rows += [
+            _row(group, graph, part, members, names or {}, vacant) | {"frame": frame} for group in find_groups(graph)
+        ]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict(COLUMNS))
     return table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
 
-def _row(group: Group, graph: StructureGraph, table, members, names: Mapping[str, str]) -> dict:
+def _is_fitted(table: AtomTable, image: Micrograph | None) -> bool:
+    """Whether what is missing can be held against the image."""
+    if image is None or len(table) < 2 or not {"intensity", "sigma"} <= set(table.df):
+        return False
+    return bool(np.isfinite(table.df[["intensity", "sigma"]].to_numpy(float)).all())
+
+
+def _row(group: Group, graph: StructureGraph, table, members, names: Mapping[str, str], vacant) -> dict:
     formula = formula_of(group, graph)
     topology = topology_of(group, graph)
     counted = _counted_atoms(group, graph)
@@ -143,7 +161,7 @@ def _row(group: Group, graph: StructureGraph, table, members, names: Mapping[str
         "topology": topology,
         "y": centre[0] / graph.scale,
         "x": centre[1] / graph.scale,
-        "confidence": confidence_of(group, graph, table),
+        "confidence": confidence_of(group, graph, table, vacant),
         "atoms": tuple(members[counted].tolist()),
         "core": tuple(members[core].tolist()),
         "rings": ring_code(group, graph),

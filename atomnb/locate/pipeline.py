@@ -22,7 +22,7 @@ from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
 from atomnb.locate.detect import class_mass, detect_atoms, name_atoms, score_spread
-from atomnb.locate.messages import DARK, NO_ATOMS
+from atomnb.locate.messages import DARK, NO_ATOMS, rules_message
 from atomnb.locate.peaks import Peaks
 from atomnb.locate.polarity import has_polarity, name_by_polarity
 from atomnb.locate.presence import is_present
@@ -32,6 +32,7 @@ from atomnb.locate.zoom import Zoom, find_zoom
 from atomnb.nets.checkpoint import VACANCY, Model
 from atomnb.nets.shared import shared_model
 from atomnb.resample import to_input
+from atomnb.said import gathered_warnings
 from atomnb.scale import ScaleReport, conflict_message, graphene_message, measure_spacing
 from atomnb.segment import to_image_size
 
@@ -41,9 +42,6 @@ CONTRASTS = ("auto", "bright", "dark")
 
 SINGLE_MOVE = 1.0
 """px at the network's scale that refining may move an atom without lattice, lest it climb the support's slopes."""
-
-OFF_BY = 1.35
-"""Factor between the distance of neighbours and the bond of the rules from which on the two do not belong together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,16 +166,19 @@ def analyze(
         zoom = results[0].zoom if results else None  # the frames of a stack have one scale
         results.append(_analyze_frame(pixels, micrograph, network, options, zoom=zoom, frame=index, progress=step))
     messages = tuple(dict.fromkeys(m for r in results for m in r.scale.messages))
-    unfit = _rules_message(results[0].scale.spacing_angstrom, chemistry)
+    unfit = rules_message(results[0].scale.spacing_angstrom, chemistry)
     messages += (unfit,) if unfit else ()
-    _warn(messages)
     provenance = _provenance(micrograph, network, options)
     atoms = concat_atoms([r.atoms for r in results])
     atoms = AtomTable(atoms.df, micrograph.pixel_size, micrograph.shape, provenance)
     empty = concat_atoms([r.vacancies for r in results])
     vacancies = AtomTable(empty.df, micrograph.pixel_size, micrograph.shape, provenance)
     probability = _probability(results, micrograph, network)
-    graph, defects = _structure(atoms, micrograph, chemistry, progress) if chemistry else (None, None)
+    graph, defects = None, None
+    if chemistry:
+        graph, defects, said = _structure(atoms, micrograph, chemistry, progress)
+        messages = tuple(dict.fromkeys([*messages, *said]))
+    _warn(messages)
     if progress:
         progress(1.0, "done")
     return Analysis(
@@ -193,15 +194,16 @@ def _loaded_rules(rules):
 
 
 def _structure(atoms: AtomTable, micrograph: Micrograph, rules, progress: Progress | None):
-    """Graph of each frame (a tuple for stacks) and the defects of all."""
+    """Graph of each frame (a tuple for stacks), the defects of all, and what the user was warned of meanwhile."""
     from atomnb.graph.defects import defects_of_graphs
     from atomnb.graph.structure import build_graph
 
     if progress:
         progress(0.95, "drawing bonds, naming defects")
-    graphs = tuple(build_graph(atoms.in_frame(t), rules=rules) for t in range(micrograph.n_frames))
-    defects = defects_of_graphs(graphs, atoms)
-    return graphs if micrograph.is_stack else graphs[0], defects
+    with gathered_warnings() as said:
+        graphs = tuple(build_graph(atoms.in_frame(t), rules=rules) for t in range(micrograph.n_frames))
+        defects = defects_of_graphs(graphs, atoms, image=micrograph)
+    return graphs if micrograph.is_stack else graphs[0], defects, said
 
 
 @dataclass(frozen=True)
@@ -302,18 +304,6 @@ def _range_message(spacing: float | None, zoom: Zoom, working: Mapping[str, Any]
     return (
         f"neighbours are {spacing * zoom.zoom:.1f} px apart as the model sees them, outside its {low}–{high} px: "
         f"{cause}, or the lattice was misjudged (set the pixel size)."
-    )
-
-
-def _rules_message(spacing_angstrom: float | None, rules) -> str | None:
-    """What to say where the lattice is far from that of the rules; metadata are often wrong by a tenth, not by more."""
-    # Species that the rules leave out, as oxygen between cations, are nearer than the crystal's bond.
-    bond = None if rules is None or rules.ignored else rules.host.bond
-    if not bond or not spacing_angstrom or 1 / OFF_BY < spacing_angstrom / bond < OFF_BY:
-        return None
-    return (
-        f"neighbours are {spacing_angstrom:.2f} Å apart, in the crystal of the rules {rules.name!r} {bond:.2f} Å: "
-        "choose rules that fit the material, or check the pixel size."
     )
 
 

@@ -17,6 +17,8 @@ from atomnb.graph.frames import defects_in_frame
 from atomnb.graph.names import apply_names, load_names, save_name
 from atomnb.graph.own_rules import save_rules
 from atomnb.graph.rules import RulesError, list_rules, load_rules, parse_rules, rules_text
+from atomnb.locate.messages import rules_message
+from atomnb.said import gathered_warnings
 from atomnb.viz.structure import defect_outline, outlined_atoms
 from atomnb.widgets.defects_code import DefectsRequest, defects_code
 from atomnb.widgets.image_state import ImageState, analyze_request
@@ -39,7 +41,8 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 class FoundDefects(NamedTuple):
     """An analysis with its defects, made ready for the page by a job.
 
-    `defects` bear their systematic names; `graphs` has one for each frame analysed; `frame` is the one shown.
+    `defects` bear their systematic names; `graphs` has one for each frame analysed; `frame` is the one shown; `said` is
+    what drawing the bonds warned of.
     """
 
     analysis: object
@@ -47,6 +50,7 @@ class FoundDefects(NamedTuple):
     frame: int
     graphs: tuple
     defects: pd.DataFrame
+    said: tuple[str, ...]
 
 
 class DefectsState(ImageState):
@@ -110,11 +114,15 @@ class DefectsState(ImageState):
             )
             frames = analysis.image.n_frames
             graphs = []
-            for t in range(frames):
-                progress(0.9 + 0.1 * t / frames, "drawing bonds, naming defects")
-                graphs.append(build_graph(analysis.atoms.in_frame(t), rules=rules))
-            defects = defects_of_graphs(graphs, analysis.atoms)
-            return FoundDefects(analysis, request, self.frame if request.frame is None else 0, tuple(graphs), defects)
+            with gathered_warnings() as said:
+                for t in range(frames):
+                    progress(0.9 + 0.1 * t / frames, "drawing bonds, naming defects")
+                    graphs.append(build_graph(analysis.atoms.in_frame(t), rules=rules))
+                defects = defects_of_graphs(graphs, analysis.atoms, image=analysis.image)
+            unfit = rules_message(analysis.scale.spacing_angstrom, rules)
+            said += [unfit] if unfit else []
+            shown = self.frame if request.frame is None else 0
+            return FoundDefects(analysis, request, shown, tuple(graphs), defects, tuple(said))
 
         self.report = None
         self.jobs.run("Finding defects", work, done=self._take, failed=self._failing("finding the defects"))
@@ -139,6 +147,12 @@ class DefectsState(ImageState):
         plain = self.found.defects
         status = [self.status.get(int(i), "") for i in plain.index]
         return apply_names(plain, self.names).assign(systematic_name=plain["name"], status=status)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the image, its scale, the atoms and their bonds."""
+        said = () if self.found is None else self.found.said
+        return tuple(dict.fromkeys([*super().notes, *said]))
 
     @property
     def listed(self) -> pd.DataFrame | None:

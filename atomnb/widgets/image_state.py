@@ -12,6 +12,7 @@ import traitlets
 import atomnb
 from atomnb.data.micrograph import Micrograph
 from atomnb.errors import AtomnbError, AtomnbWarning
+from atomnb.said import gathered_warnings
 from atomnb.widgets.find_atoms_code import Request, Source
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
@@ -95,13 +96,12 @@ class ImageState(traitlets.HasTraits):
     def _open(self, source: Source, read, list_channels) -> None:
         def work(progress) -> Opened:
             progress(0.05, "reading")
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", AtomnbWarning)
+            with gathered_warnings() as said:
                 image = read()
             progress(0.4, "reading")
             channels = list_channels()
             progress(0.6, "drawing")
-            return _prepare(image, source, channels, 0, _texts(caught), progress)
+            return _prepare(image, source, channels, 0, tuple(said), progress)
 
         self.jobs.cancel()
         self.report = None
@@ -255,7 +255,3 @@ def _seen(image: Micrograph, frame: int) -> np.ndarray:
 
     pixels = image.frame(frame)
     return level_plane(pixels) if image.metadata.get("technique") == "STM" else pixels
-
-
-def _texts(caught) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, AtomnbWarning)))

@@ -4,9 +4,12 @@ import copy
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import atomnb
+from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError, RangeWarning
 from atomnb.graph.defects import COLUMNS, find_defects
 from atomnb.graph.rules import RulesError
@@ -467,3 +470,44 @@ def central_ring(yx):
     """Centre of the hexagon nearest to the middle of the sheet."""
     centres = build_graph(yx, rules="graphene", species=["C"] * len(yx)).rings.centres_yx
     return centres[np.hypot(*(centres - yx.mean(axis=0)).T).argmin()]
+
+
+def missed_and_missing(counts):
+    """A noisy image (H, W) of graphene, the fitted atoms, and where in px one was not listed and one is not there."""
+    from atomnb.simulate.render import render_columns
+
+    scale, sigma = 0.2, 2.4  # Å per px; px
+    yx = sheet("graphene", None)[0] / scale
+    middle = yx.mean(axis=0)
+    missed, missing = (np.argmin(np.hypot(*(yx - middle - shift).T)) for shift in ([0, -40], [0, 40]))
+    rng = np.random.default_rng(1)
+    there = np.delete(yx, missing, axis=0)
+    shape = tuple((np.ceil(yx.max(axis=0)) + 8).astype(int))
+    expected = render_columns(
+        torch.tensor(there)[None], torch.full((1, len(there)), counts), torch.full((1, len(there)), sigma), shape
+    )[0]
+    listed = np.delete(yx, [missed, missing], axis=0)
+    values = {"intensity": counts * (1 + rng.normal(0, counts**-0.5, len(listed))), "sigma": sigma, "species": "C"}
+    table = AtomTable(pd.DataFrame({"y": listed[:, 0], "x": listed[:, 1], "score": 1.0, **values}), scale)
+    return rng.poisson(expected + 0.5).astype(float), table, yx[missed], yx[missing]
+
+
+@pytest.mark.parametrize("counts", [1000.0, 300.0])
+def test_an_atom_that_was_missed_is_no_sure_vacancy(counts):
+    image, table, missed, missing = missed_and_missing(counts)
+    blind = find_defects(table, rules="graphene")
+    found = find_defects(table, rules="graphene", image=image)
+    assert blind["name"].tolist() == found["name"].tolist() == ["single vacancy"] * 2
+
+    def confidence(defects, place):
+        return defects["confidence"][np.argmin(np.hypot(defects["y"] - place[0], defects["x"] - place[1]))]
+
+    assert confidence(blind, missed) > 0.95 and confidence(found, missed) < 0.05
+    assert confidence(found, missing) > 0.95
+
+
+def test_an_image_without_fitted_intensities_changes_nothing():
+    image, table, *_ = missed_and_missing(300.0)
+    bare = AtomTable(table.df[["y", "x", "score"]], table.pixel_size)
+    with_image = find_defects(bare, rules="graphene", image=image)
+    pd.testing.assert_frame_equal(with_image, find_defects(bare, rules="graphene"))

@@ -224,3 +224,9 @@ def test_cancel_is_heard_before_the_first_atom_is_sought():
     with pytest.raises(CancelledError):
         quiet(sample_scene("mos2").image, progress=cancel)
     assert heard[0] < 0.05
+
+
+def test_warnings_about_the_bonds_are_among_the_messages(scene):
+    with pytest.warns(AtomnbWarning, match="choose rules that fit"):
+        found = atomnb.analyze(scene.image, pixel_size=scene.pixel_size, model="graphene-si", rules="hbn")
+    assert any("choose rules that fit" in message for message in found.messages)

@@ -80,7 +80,7 @@ def sheet(sheet_columns, monkeypatch):
         noise = np.random.default_rng(1).normal(size=(len(tables), 320, 320)).astype(np.float32)
         data = noise if len(tables) > 1 else noise[0]
         seen = atomnb.Micrograph(data, pixel_size=PIXEL, name="sheet")
-        scale = SimpleNamespace(spacing_px=1.42 / PIXEL)
+        scale = SimpleNamespace(spacing_px=1.42 / PIXEL, spacing_angstrom=1.42)
         return atomnb.Analysis(seen, concat_atoms(tables), None, ("background", "C", "Si"), scale)
 
     monkeypatch.setattr("atomnb.widgets.defects_state.analyze_request", analyze_request)

@@ -161,9 +161,16 @@ def test_a_search_can_be_cancelled(state, monkeypatch):
 
 def test_rules_that_do_not_know_the_atoms_are_told_with_a_remedy(state, sheet, monkeypatch):
     state.open_path("lattice.npy")
-    monkeypatch.setattr("atomnb.graph.defects.defects_of_graphs", lambda *_: load_rules("graphene").of("metal"))
+    monkeypatch.setattr("atomnb.graph.defects.defects_of_graphs", lambda *_, **__: load_rules("graphene").of("metal"))
     state.find()
     assert state.found is None and "metal" in state.report.message and "rule file" in state.report.message
+
+
+def test_what_the_bonds_warn_of_is_shown_with_the_notes(found):
+    assert not found.found.said
+    found.rules = "hbn"
+    found.find()
+    assert any("choose rules that fit" in note for note in found.notes), (found.notes, found.report)
 
 
 def test_nothing_found_yet_says_what_to_do(state):

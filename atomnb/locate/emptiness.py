@@ -1,0 +1,97 @@
+"""Whether a place at which an atom seems to be missing is empty: the raw image is asked, not the network.
+
+In noise a network misses atoms, and a missed atom looks like a vacancy to whoever sees the positions alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.special import expit, logit
+
+VACANT = 0.01
+"""Share of the sites of a crystal that are empty, beforehand."""
+
+COMPARED, LOOKED_AT = 24, 240
+"""Nearest columns of the same kind with which a place is compared, and among how many of all kinds they are sought."""
+
+LEAST_SPREAD = 0.12
+"""Of a column's intensity over that of its neighbours: what was missed stands a little off the place where it is looked
+for, and no Gaussian is quite the probe."""
+
+WINDOW = 1.35
+"""Distances of neighbours round a place within which the image is fitted."""
+
+TAILS = 3.5
+"""Widths (σ) from which on columns outside that window do not count."""
+
+
+class FittedColumns:
+    """The columns fitted in an image, against which a place is held that seems to be empty.
+
+    Parameters
+    ----------
+    image : (H, W) raw, columns bright or dark
+    positions_yx : (N, 2) px
+    intensity, sigma : (N,) as from `atomnb.locate.refine.refine_positions`
+    """
+
+    def __init__(self, image, positions_yx, intensity, sigma):
+        pixels = np.asarray(image, float)
+        self.positions_yx = np.asarray(positions_yx, float)
+        self.intensity, self.sigma = np.asarray(intensity, float), np.asarray(sigma, float)
+        self.tree = cKDTree(self.positions_yx)
+        self.reach = WINDOW * float(np.median(self.tree.query(self.positions_yx, k=2)[0][:, 1]))
+        self.width = float(np.median(self.sigma))
+        at = np.clip(np.round(self.positions_yx).astype(int), 0, np.array(pixels.shape) - 1)
+        are_bright = np.nanmean(pixels[at[:, 0], at[:, 1]]) > np.nanmean(pixels)
+        self.pixels = pixels if are_bright else -pixels
+
+    def empty_probability(self, place_yx, alike) -> float:
+        """Probability that there is no column at a place, against one as bright as those of its kind nearby.
+
+        How much these differ among themselves, and how well the image determines an intensity at the place, tell what
+        noise does to it. NaN where there is too little to compare with.
+
+        Parameters
+        ----------
+        place_yx : (2,) px
+        alike : (N,) bool, the columns like which the missing one would be
+        """
+        near = self.tree.query(place_yx, k=min(LOOKED_AT, len(self.intensity)))[1]
+        near = near[np.asarray(alike)[near]][:COMPARED]
+        if len(near) < COMPARED:
+            return np.nan
+        typical = float(np.median(self.intensity[near]))
+        spread = 1.48 * float(np.median(np.abs(self.intensity[near] - typical)))
+        found, error = self._intensity_at(np.asarray(place_yx, float))
+        share, variance = found / typical, max(spread, error) ** 2 / typical**2 + LEAST_SPREAD**2
+        return float(expit((1 - 2 * share) / (2 * variance) + logit(VACANT)))
+
+    def _intensity_at(self, place) -> tuple[float, float]:
+        """Integrated intensity of a column at the place and its standard error, by least squares with the columns
+        within `reach` and a plane; NaN where pixels lack."""
+        low = np.maximum(np.ceil(place - self.reach).astype(int), 0)
+        high = np.minimum(np.floor(place + self.reach).astype(int) + 1, self.pixels.shape)
+        y, x = np.mgrid[low[0] : high[0], low[1] : high[1]]
+        part = self.pixels[low[0] : high[0], low[1] : high[1]]
+        used = (np.hypot(y - place[0], x - place[1]) <= self.reach) & np.isfinite(part)
+        y, x, part = y[used], x[used], part[used]
+        near = self.tree.query_ball_point(place, self.reach)
+        around = self.tree.query_ball_point(place, self.reach + TAILS * self.width)
+        for i in set(around).difference(near):
+            part = part - self.intensity[i] * _column(y, x, self.positions_yx[i], self.sigma[i])
+        shapes = [_column(y, x, self.positions_yx[i], self.sigma[i]) for i in near]
+        plane = [np.ones_like(part), y - place[0], x - place[1]]
+        matrix = np.stack([_column(y, x, place, self.width), *shapes, *plane], axis=1)
+        if len(part) < 2 * matrix.shape[1]:
+            return np.nan, np.nan
+        inverse = np.linalg.pinv(matrix.T @ matrix)
+        fitted = inverse @ (matrix.T @ part)
+        variance = ((part - matrix @ fitted) ** 2).sum() / (len(part) - matrix.shape[1])
+        return float(fitted[0]), float(np.sqrt(variance * inverse[0, 0]))
+
+
+def _column(y, x, place, sigma: float) -> np.ndarray:
+    """Gaussian of unit integral at pixels (P,)."""
+    return np.exp(-0.5 * ((y - place[0]) ** 2 + (x - place[1]) ** 2) / sigma**2) / (2 * np.pi * sigma**2)

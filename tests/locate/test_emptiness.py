@@ -1,0 +1,56 @@
+"""A site is called empty when the image says so, by as much as its noise allows."""
+
+import numpy as np
+import pytest
+
+from atomnb.locate.emptiness import VACANT, FittedColumns
+from atomnb.simulate.lattice import MOTIFS, lay_out
+
+SIDE, WIDTH = 160, 2.2
+
+
+def seen(points, counts, rng, *, background=2.0, slope=0.0):
+    """Poisson image of columns of `counts` electrons each, on a background that slopes along x."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    image = np.full((SIDE, SIDE), background) + slope * x
+    for py, px in points:
+        image += counts * np.exp(-0.5 * ((y - py) ** 2 + (x - px) ** 2) / WIDTH**2) / (2 * np.pi * WIDTH**2)
+    return rng.poisson(image).astype(float)
+
+
+def probabilities(counts, *, filled, n=12, invert=False, slope=0.0):
+    """What is said of the middle site of a honeycomb that the list of columns lacks."""
+    rng = np.random.default_rng(counts + filled)
+    points = lay_out(MOTIFS["honeycomb"], 68.0, spacing=8.0).positions_yx + SIDE / 2
+    middle = np.argmin(np.hypot(*(points - SIDE / 2).T))
+    listed = np.delete(points, middle, axis=0)
+    intensity = counts * np.exp(rng.normal(0, 2 / np.sqrt(counts), len(listed)))
+    out = []
+    for _ in range(n):
+        image = seen(points if filled else listed, counts, rng, slope=slope)
+        image = image.max() - image if invert else image
+        fitted = FittedColumns(image, listed, intensity, np.full(len(listed), WIDTH))
+        out.append(fitted.empty_probability(points[middle], np.ones(len(listed), bool)))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("slope", [0.0, 0.05])
+def test_at_high_dose_the_image_decides(invert, slope):
+    assert probabilities(1000, filled=False, invert=invert, slope=slope).min() > 0.999
+    assert probabilities(1000, filled=True, invert=invert, slope=slope).max() < 1e-6
+
+
+def test_where_noise_decides_nothing_is_claimed():
+    """At a few electrons per column a site is hardly less likely to be filled than any other."""
+    empty, filled = probabilities(8, filled=False, n=40), probabilities(8, filled=True, n=40)
+    assert np.median(empty) < 0.5
+    assert np.median(filled) < 2 * VACANT
+    assert np.median(empty) > np.median(filled)
+
+
+def test_too_few_columns_to_compare_with_give_no_verdict():
+    rng = np.random.default_rng(0)
+    points = np.array([[40.0, 40.0], [40.0, 48.0], [47.0, 44.0]])
+    fitted = FittedColumns(seen(points, 500, rng), points, np.full(3, 500.0), np.full(3, WIDTH))
+    assert np.isnan(fitted.empty_probability([60.0, 60.0], np.ones(3, bool)))
