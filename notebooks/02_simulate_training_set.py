@@ -23,7 +23,7 @@
 # exact.
 #
 # Here you walk the whole way once: atoms, microscope, electrons, labels, a file to train on. The material is a sheet of
-# MoS2 in which some sulphur is missing. The dashboard *Simulate* does the same with buttons.
+# MoS2 in which some sulfur is missing. The dashboard *Simulate* does the same with buttons.
 
 # %%
 import os
@@ -50,8 +50,8 @@ quick = bool(os.environ.get("ATOMNB_QUICK"))
 # %% [markdown]
 # ## 1. Atoms
 #
-# `create_structure` builds a crystal by name. `options` puts defects in: here six single sulphur vacancies (`v_x`) and
-# two sites where both sulphur atoms are missing (`v_x2`). `seed` decides where they are; the same seed gives the same
+# `create_structure` builds a crystal by name. `options` puts defects in: here six single sulfur vacancies (`v_x`) and
+# two sites where both sulfur atoms are missing (`v_x2`). `seed` decides where they are; the same seed gives the same
 # atoms.
 
 # %%
@@ -64,7 +64,7 @@ print([defect.name for defect in structure.defects])
 
 # %% [markdown]
 # The beam looks along z. Atoms that stand behind one another make one *column*, and a column is what we see as a spot.
-# Its content tells how bright the spot will be: `S2` is two sulphur atoms, `S` a single one.
+# Its content tells how bright the spot will be: `S2` is two sulfur atoms, `S` a single one.
 
 # %%
 columns = structure.columns()
@@ -139,7 +139,7 @@ plt.show()
 
 # %% [markdown]
 # A line from top to bottom through the vacancy shows more than the two pictures do. The high peaks are molybdenum, the
-# low ones pairs of sulphur, and the lowest is the single sulphur atom that is left.
+# low ones pairs of sulfur, and the lowest is the single sulfur atom that is left.
 
 # %%
 column = round(piece.defects[0].yx_angstrom[1] / 0.1)

@@ -56,7 +56,7 @@ class ClassScheme:
 
     Examples
     --------
-    >>> scheme = ClassScheme("mos2", ("metal", "sulphur"), (("Mo", "metal"), ("S*", "sulphur")))
+    >>> scheme = ClassScheme("mos2", ("metal", "sulfur"), (("Mo", "metal"), ("S*", "sulfur")))
     >>> scheme.class_of_column("S2")
     2
     """

@@ -62,7 +62,7 @@ def sheet_strength(
 ) -> np.ndarray:
     """As `scattering_strength`, with the interference of atoms that stand behind one another in a sheet.
 
-    Two sulphur atoms scatter more than twice what one does: at the angles of a dark-field detector they are still
+    Two sulfur atoms scatter more than twice what one does: at the angles of a dark-field detector they are still
     partly coherent, less so the more they vibrate and the farther they are apart along the beam.
 
     Parameters

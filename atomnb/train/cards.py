@@ -26,7 +26,7 @@ NOT_FOR = {
     "no maximum of their own; phase-contrast HRTEM; diffraction patterns. Single atoms on a rough support are found "
     "with many misses and false alarms: check them by eye.",
     "graphene-si": "Other lattices; other dopants, which it calls silicon when they are brighter than carbon.",
-    "tmd": "Single sulphur beside the bright tungsten of WS2 below about 1000 electrons per column; MoSe2 and "
+    "tmd": "Single sulfur beside the bright tungsten of WS2 below about 1000 electrons per column; MoSe2 and "
     "tellurides, whose chalcogen pairs are brighter than the metal (the names are swapped); bilayers; other polytypes "
     "than 1H; telling the metals or the chalcogens apart.",
     "perovskite": "Other zone axes than [001]; materials whose A and B columns are equally bright; telling B from O "

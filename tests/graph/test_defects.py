@@ -282,8 +282,8 @@ def test_an_adatom_and_a_vacancy_near_a_twin_line_are_none_of_it():
     centres = graph.rings.centres_yx / graph.scale
     middle = np.array([lines["4|4P"] + 6, yx[:, 1].mean()])
     centre = centres[np.hypot(*(centres - middle).T).argmin()]
-    sulphur = np.flatnonzero(np.array(content) == "S2")
-    empty = sulphur[np.hypot(*(yx[sulphur] - middle - [8, 0]).T).argmin()]
+    sulfur = np.flatnonzero(np.array(content) == "S2")
+    empty = sulfur[np.hypot(*(yx[sulfur] - middle - [8, 0]).T).argmin()]
     moved = turned(np.concatenate([np.delete(yx, empty, axis=0), [centre]]), 20)
     noisy = moved + np.random.default_rng(0).normal(0, 0.05, moved.shape)
     found = find_defects(noisy, rules="mos2", species=[*content[:empty], *content[empty + 1 :], "Mo"])

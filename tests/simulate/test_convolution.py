@@ -24,14 +24,14 @@ def test_the_scattered_electrons_are_those_of_all_atoms(sheet):
     assert image.min() >= 0
 
 
-def test_molybdenum_is_brighter_than_two_sulphurs_and_both_than_the_gap(sheet):
+def test_molybdenum_is_brighter_than_two_sulfurs_and_both_than_the_gap(sheet):
     image = convolution_image(sheet, optics=OPTICS, pixel_size=0.1)
     columns = sheet.columns()
     at = np.round(columns.positions_yx / 0.1).astype(int) % image.shape
     value = image[tuple(at.T)]
-    metal, sulphur = (value[columns.content == name] for name in ("Mo", "S2"))
-    assert metal.min() > 1.5 * sulphur.max()
-    assert sulphur.min() > 2 * np.percentile(image, 5)
+    metal, sulfur = (value[columns.content == name] for name in ("Mo", "S2"))
+    assert metal.min() > 1.5 * sulfur.max()
+    assert sulfur.min() > 2 * np.percentile(image, 5)
 
 
 def test_a_wider_source_blurs_and_keeps_the_mean(sheet):

@@ -124,7 +124,7 @@ def test_an_atom_that_hops_is_elsewhere_in_some_rows_and_labelled_where_it_mostl
 
 
 def test_a_shoulder_of_a_brighter_column_is_taught_where_asked():
-    """Single sulphur beside tungsten has no maximum of its own."""
+    """Single sulfur beside tungsten has no maximum of its own."""
     taught = []
     for shoulders in (False, True):
         config = SceneConfig(

@@ -100,7 +100,7 @@ class Structure:
 
         An atom belongs to the nearest column whose heaviest atom lies within `merge_angstrom` of it in projection
         along the columns; those that lean are where they cross the middle of the structure.
-        In a sheet (atoms within 5 Å along the beam) `content` counts atoms: 'S2' is two sulphur atoms, 'S' is one.
+        In a sheet (atoms within 5 Å along the beam) `content` counts atoms: 'S2' is two sulfur atoms, 'S' is one.
         In anything thicker it lists the elements: 'Sr', 'TiO', and 'LaSr' where two elements share the sites.
 
         Parameters
