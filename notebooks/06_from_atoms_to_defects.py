@@ -128,9 +128,9 @@ for share in (1.0, 0.1, 0.03, 0.01, 0.005):
     print(f"{20 * share:4.1f} electrons per pixel: {', '.join(sorted(sure['name'])) or 'nothing sure'}")
 
 # %% [markdown]
-# Down to a hundred electrons per atom all names stand. At some thirty the first are lost and *false* ones appear, some
-# of them with high confidence: the confidence weighs the atoms that were found, and an atom of which nothing is left in
-# the image leaves no doubt behind either. So ask first how many electrons an atom has.
+# Down to a hundred electrons per atom all names stand. At some thirty the first are lost and *false* ones appear. For a
+# vacancy the confidence asks the image whether the place is empty, so few of the false ones are sure; but of an atom that
+# noise moved aside it knows nothing. So ask first how many electrons an atom has.
 #
 # ## Try it
 #
