@@ -103,13 +103,17 @@ def installed_versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, usable cores, memory in GB, and the GPU if torch has been loaded and sees one."""
+    """Processor, usable cores, memory in GB; the GPU if torch has been loaded and sees one; what networks compute in.
+
+    In bfloat16 and float32 they differ in the last digits, which now and then decides a doubtful atom.
+    """
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
         "cores": usable_cores(),
         "memory_gb": _memory_gb(),
         "gpu": _gpu(),
+        "networks_in": _network_format(),
     }
 
 
@@ -168,6 +172,14 @@ def _memory_gb() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _network_format() -> str | None:
+    torch, shared = sys.modules.get("torch"), sys.modules.get("atomnb.nets.shared")
+    if torch is None or shared is None:
+        return None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return "bfloat16" if shared.has_fast_bf16(device) else "float32"
 
 
 def _gpu() -> str | None:
