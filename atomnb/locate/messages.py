@@ -2,7 +2,10 @@
 
 NO_SCALE = "no pixel size: distances are in pixels. Set the pixel size (Å), or calibrate by a known spacing."
 
-NO_LATTICE = "no regular lattice found: the atoms are taken to be single ones."
+NO_LATTICE = (
+    "no regular lattice found: the atoms are taken to be single ones. If the image shows a crystal, check the pixel "
+    "size, or take a model that knows this crystal."
+)
 
 DARK = "the atoms are taken to be dark (BF or ABF contrast): choose contrast 'bright' if they are not."
 

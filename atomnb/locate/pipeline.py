@@ -22,7 +22,7 @@ from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
 from atomnb.locate.detect import class_mass, detect_atoms, name_atoms, score_spread
-from atomnb.locate.messages import DARK, NO_ATOMS, rules_message
+from atomnb.locate.messages import DARK, NO_ATOMS, NO_LATTICE, rules_message
 from atomnb.locate.peaks import Peaks
 from atomnb.locate.polarity import has_polarity, name_by_polarity
 from atomnb.locate.presence import is_present
@@ -354,7 +354,7 @@ def _provenance(micrograph: Micrograph, model: Model, options: Options) -> dict[
 
 def _warn(messages) -> None:
     for message in messages:
-        kind = CalibrationWarning if "pixel size" in message and message != NO_ATOMS else RangeWarning
+        kind = CalibrationWarning if "pixel size" in message and message not in (NO_ATOMS, NO_LATTICE) else RangeWarning
         warnings.warn(message, kind, stacklevel=3)
 
 
