@@ -129,7 +129,7 @@ for share in (1.0, 0.1, 0.03, 0.01, 0.005):
 
 # %% [markdown]
 # Down to a hundred electrons per atom all names stand. At some thirty the first are lost and *false* ones appear. For a
-# vacancy the confidence asks the image whether the place is empty, so few of the false ones are sure; but of an atom that
+# vacancy the confidence asks the image whether the place is empty, so few of the false ones are sure; but of atoms that
 # noise moved aside it knows nothing. So ask first how many electrons an atom has.
 #
 # ## Try it

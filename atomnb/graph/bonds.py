@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from scipy.special import log_ndtr
 from atomnb.errors import AtomnbError, RangeWarning
 from atomnb.graph.neighbors import Neighbors, checked_cell, checked_positions, neighbors_radius
 from atomnb.graph.radii import COVALENT_RADII, bond_range
+from atomnb.said import warn
 
 SOFT_END = 0.05
 """Standard deviation (Å) of where a range of bond lengths ends: no tabulated limit is sharper than that."""
@@ -379,7 +379,7 @@ def _best_subset(weight: np.ndarray, rules: csr_matrix, limit: np.ndarray, atoms
         options={"mip_rel_gap": 0.0, "node_limit": max(1, int(WORK / len(weight) ** 2))},
     )
     if found.status != 0:
-        warnings.warn(
+        warn(
             f"{len(weight)} possible bonds exclude one another, and many choices are as good: those drawn may not be "
             "the most probable. Check that the rules and the pixel size fit the material.",
             RangeWarning,

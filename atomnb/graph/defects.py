@@ -9,6 +9,7 @@ import pandas as pd
 
 from atomnb.data.atoms import AtomTable
 from atomnb.data.micrograph import Micrograph, as_micrograph
+from atomnb.errors import AtomnbError
 from atomnb.graph.anomalies import Group, find_groups
 from atomnb.graph.confidence import confidence_of
 from atomnb.graph.naming import (
@@ -92,9 +93,14 @@ def find_defects(
     Raises
     ------
     AtomnbError
-        Positions that are not finite, two atoms at one place.
+        Positions that are not finite, two atoms at one place, an image in which they cannot have been found.
     RulesError
         Unknown or impossible rules, species the rules do not know.
+
+    Notes
+    -----
+    The image is asked about places where a bond is missing and nothing stands. Of holes whose rim has closed, and where
+    fewer than two dozen atoms of the kind stand near, it is not asked.
 
     References
     ----------
@@ -112,7 +118,24 @@ def find_defects(
     table = as_atoms(atoms, species=species, pixel_size=pixel_size)
     frames = np.unique(table.df["frame"].to_numpy())
     graphs = [build_graph(table.in_frame(frame), rules=rules) for frame in frames]
-    return defects_of_graphs(graphs, table, names=names, image=None if image is None else as_micrograph(image))
+    return defects_of_graphs(graphs, table, names=names, image=None if image is None else _image_of(table, image))
+
+
+def _image_of(table: AtomTable, image) -> Micrograph:
+    """The image, if the atoms can have been found in it."""
+    image = as_micrograph(image)
+    frames = table.df["frame"].unique()
+    if len(frames) > 1 and not (image.is_stack and frames.max() < image.n_frames):
+        raise AtomnbError(
+            f"the atoms are of {len(frames)} frames, the image has {image.n_frames}: pass the whole stack."
+        )
+    inside = (table.positions_yx >= -0.5) & (table.positions_yx <= np.array(image.shape) - 0.5)
+    if not inside.all():
+        raise AtomnbError(
+            f"atoms lie outside the image of {image.shape[0]} × {image.shape[1]} px: pass the image in which they were "
+            "found, neither cropped nor resampled."
+        )
+    return image
 
 
 def defects_of_graphs(
@@ -132,19 +155,13 @@ def defects_of_graphs(
     rows = []
     for frame, graph in zip(np.unique(frames), filled, strict=True):
         members, part = np.flatnonzero(frames == frame), atoms.in_frame(frame)
-        vacant = VacantSites(image.frame(frame), graph, part) if _is_fitted(part, image) else None
+        fitted = image is not None and {"intensity", "sigma"} <= set(part.df)
+        vacant = VacantSites(image.frame(frame if image.is_stack else 0), graph, part) if fitted else None
         rows += [
             _row(group, graph, part, members, names or {}, vacant) | {"frame": frame} for group in find_groups(graph)
         ]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict(COLUMNS))
     return table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
-
-
-def _is_fitted(table: AtomTable, image: Micrograph | None) -> bool:
-    """Whether what is missing can be held against the image."""
-    if image is None or len(table) < 2 or not {"intensity", "sigma"} <= set(table.df):
-        return False
-    return bool(np.isfinite(table.df[["intensity", "sigma"]].to_numpy(float)).all())
 
 
 def _row(group: Group, graph: StructureGraph, table, members, names: Mapping[str, str], vacant) -> dict:

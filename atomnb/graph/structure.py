@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from atomnb.graph.rings import Rings, find_rings, usual_size
 from atomnb.graph.rules import ANY, RulesError, RuleSet, load_rules
 from atomnb.graph.species import assign_species, weigh_contents
 from atomnb.graph.standouts import BRIGHT, DARK, find_standouts
+from atomnb.said import warn
 from atomnb.scale import measure_spacing
 
 COLUMN = "column"
@@ -225,7 +225,7 @@ def build_graph(atoms, *, rules, species=None, pixel_size: float | None = None) 
         raise AtomnbError("the atoms are of several frames: build one graph per frame, with atoms.in_frame(t).")
     _check(table, rules)
     if is_misnamed(table, rules):
-        warnings.warn(MISNAMED.format(rules=rules.name), RangeWarning, stacklevel=2)
+        warn(MISNAMED.format(rules=rules.name), RangeWarning, stacklevel=2)
         table = replace(table, df=table.df.drop(columns="species_score").assign(species=COLUMN))
     table = _named(table, rules)
     graph = _draw(table, rules, table.df["species"].to_numpy(str), _scores(table), np.ones(len(table), bool))
@@ -311,7 +311,7 @@ def _check(table: AtomTable, rules: RuleSet) -> None:
     # Nothing but known foreign atoms is what noise makes of an image, and no reason to lose the analysis.
     if not all(name in rules.species for name in names):
         raise RulesError(message)
-    warnings.warn(f"{message} A model without elements, such as universal, fits any.", RangeWarning, stacklevel=2)
+    warn(f"{message} A model without elements, such as universal, fits any.", RangeWarning, stacklevel=2)
 
 
 def _unnamed(table: AtomTable, rules: RuleSet) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from atomnb.graph.anomalies import Group
+from atomnb.graph.naming import usual_content
 from atomnb.graph.structure import StructureGraph
 from atomnb.locate.emptiness import FittedColumns
 
@@ -23,21 +24,32 @@ class VacantSites:
         self._usual = graph.at_home & ~graph.open
 
     def probability(self, group: Group) -> float:
-        """Probability that as many of its sites are empty as the group lacks atoms; 1 where it names no site."""
+        """Probability that at least as many of its sites are empty as the group lacks atoms.
+
+        1 where nothing can be asked: the group names no site, as holes do whose rim has closed, or too few atoms of the
+        kind stand near.
+        """
         missing = round(group.missing)
         if missing < 1 or not len(group.empty_yx):
             return 1.0
-        each = [
-            self.columns.empty_probability(place / self.graph.scale, self._alike(place)) for place in group.empty_yx
-        ]
-        each = np.sort(np.nan_to_num(each, nan=1.0))[::-1]
-        return float(np.prod(each[:missing]))
+        each = np.nan_to_num([self._empty(place) for place in group.empty_yx], nan=1.0)
+        count = np.ones(1)  # probabilities of 0, 1, … empty sites among those looked at
+        for p in each:
+            count = np.convolve(count, [1 - p, p])
+        return float(count[min(missing, len(each)) :].sum())
 
-    def _alike(self, place) -> np.ndarray:
-        """Atoms (N,) of the kind that would sit at the place (Å): that of its neighbours' neighbours."""
+    def _empty(self, place) -> float:
+        alike, kind = self._alike(place)
+        pairs = bool(kind) and sum(usual_content(self.graph, kind).values()) > 1
+        return self.columns.empty_probability(place / self.graph.scale, alike, half_full=pairs)
+
+    def _alike(self, place) -> tuple[np.ndarray, str]:
+        """Atoms (N,) of the kind that would sit at the place (Å), that of its neighbours' neighbours, and its site; all
+        atoms, and '', where it has none."""
         beside = self._net[self.graph.tree.query_ball_point(place, BESIDE * self.graph.host.longest)]
         beyond = np.setdiff1d(self.graph.neighbors_of(beside), beside)
-        if not len(beyond):
-            return self._usual
         kinds, count = np.unique(self.graph.sites[beyond], return_counts=True)
-        return self._usual & (self.graph.sites == kinds[count.argmax()])
+        if not len(kinds):
+            return self._usual, ""
+        kind = str(kinds[count.argmax()])
+        return self._usual & (self.graph.sites == kind), kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from atomnb.data.micrograph import (
     square_pixel_size,
 )
 from atomnb.errors import AtomnbError, CalibrationWarning, ImageError
+from atomnb.said import warn
 
 SECONDS_PER_UNIT: Mapping[str, float] = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "min": 60.0, "h": 3600.0,
@@ -182,7 +182,7 @@ def _warn_uncalibrated(signal: Signal) -> None:
         return
     axis = stated[-1]
     why = f"in {axis.unit!r}, which is not a length" if axis.unit else "without a unit"
-    warnings.warn(
+    warn(
         f"the scale of {signal.name or 'the image'} is given as {_short(axis.scale)} {why}, so it is not used and the "
         "image counts as uncalibrated. If you know the pixel size, set it (Å).",
         CalibrationWarning,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from atomnb.errors import AtomnbWarning, CalibrationError, FileFormatError, Imag
 from atomnb.io.formats import open_signals, reading
 from atomnb.io.metadata import DARK_FIELD
 from atomnb.io.signals import Signal, to_micrograph
+from atomnb.said import warn
 
 
 class ImageEntry(NamedTuple):
@@ -170,7 +170,7 @@ def _described(signals: list[Signal], index: int, reader: str, path: Path) -> Si
 def _warn_unfinished(micrograph: Micrograph) -> None:
     missing = micrograph.metadata.get("rows_missing")
     if missing:
-        warnings.warn(
+        warn(
             f"{micrograph.name}: the scan was not finished; {missing} rows without values are left out.",
             AtomnbWarning,
             stacklevel=3,

@@ -6,8 +6,9 @@ In noise a network misses atoms, and a missed atom looks like a vacancy to whoev
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
-from scipy.special import expit, logit
+from scipy.special import softmax
 
 VACANT = 0.01
 """Share of the sites of a crystal that are empty, beforehand."""
@@ -26,6 +27,11 @@ TAILS = 3.5
 """Widths (σ) from which on columns outside that window do not count."""
 
 
+HALF_FULL = 0.42
+"""Intensity of one atom in a column made for two: less than half, as the upper one focuses the beam on the lower; abTEM
+gives 0.35 to 0.5."""
+
+
 class FittedColumns:
     """The columns fitted in an image, against which a place is held that seems to be empty.
 
@@ -33,21 +39,28 @@ class FittedColumns:
     ----------
     image : (H, W) raw, columns bright or dark
     positions_yx : (N, 2) px
-    intensity, sigma : (N,) as from `atomnb.locate.refine.refine_positions`
+    intensity, sigma : (N,) as from `atomnb.locate.refine.refine_positions`; columns without either are left out
     """
 
     def __init__(self, image, positions_yx, intensity, sigma):
-        pixels = np.asarray(image, float)
-        self.positions_yx = np.asarray(positions_yx, float)
-        self.intensity, self.sigma = np.asarray(intensity, float), np.asarray(sigma, float)
+        self.fitted = np.isfinite(intensity) & np.isfinite(sigma) & (np.asarray(sigma, float) > 0)
+        self.positions_yx = np.asarray(positions_yx, float)[self.fitted]
+        self.intensity, self.sigma = (np.asarray(v, float)[self.fitted] for v in (intensity, sigma))
+        self.usable = len(self.intensity) >= COMPARED
+        if not self.usable:
+            return
         self.tree = cKDTree(self.positions_yx)
         self.reach = WINDOW * float(np.median(self.tree.query(self.positions_yx, k=2)[0][:, 1]))
         self.width = float(np.median(self.sigma))
-        at = np.clip(np.round(self.positions_yx).astype(int), 0, np.array(pixels.shape) - 1)
-        are_bright = np.nanmean(pixels[at[:, 0], at[:, 1]]) > np.nanmean(pixels)
-        self.pixels = pixels if are_bright else -pixels
+        self.pixels = self._bright(np.asarray(image, float))
 
-    def empty_probability(self, place_yx, alike) -> float:
+    def _bright(self, pixels: np.ndarray) -> np.ndarray:
+        """The image turned so that columns are brighter than what is round them, wherever that is bright or dark."""
+        at = np.clip(np.round(self.positions_yx).astype(int), 0, np.array(pixels.shape) - 1)
+        above = pixels - gaussian_filter(pixels, self.reach)
+        return pixels if above[at[:, 0], at[:, 1]].mean() > 0 else -pixels
+
+    def empty_probability(self, place_yx, alike, *, half_full: bool = False) -> float:
         """Probability that there is no column at a place, against one as bright as those of its kind nearby.
 
         How much these differ among themselves, and how well the image determines an intensity at the place, tell what
@@ -57,16 +70,21 @@ class FittedColumns:
         ----------
         place_yx : (2,) px
         alike : (N,) bool, the columns like which the missing one would be
+        half_full : whether there may be a column of half the atoms as well, as likely as none
         """
-        near = self.tree.query(place_yx, k=min(LOOKED_AT, len(self.intensity)))[1]
-        near = near[np.asarray(alike)[near]][:COMPARED]
-        if len(near) < COMPARED:
+        if not self.usable:
             return np.nan
-        typical = float(np.median(self.intensity[near]))
+        near = self.tree.query(place_yx, k=min(LOOKED_AT, len(self.intensity)))[1]
+        near = near[np.asarray(alike)[self.fitted][near]][:COMPARED]
+        typical = float(np.median(self.intensity[near])) if len(near) == COMPARED else 0.0
+        if typical <= 0:
+            return np.nan
         spread = 1.48 * float(np.median(np.abs(self.intensity[near] - typical)))
         found, error = self._intensity_at(np.asarray(place_yx, float))
         share, variance = found / typical, max(spread, error) ** 2 / typical**2 + LEAST_SPREAD**2
-        return float(expit((1 - 2 * share) / (2 * variance) + logit(VACANT)))
+        fillings = np.array([0.0, 1.0, *([HALF_FULL] if half_full else [])])
+        beforehand = np.array([VACANT, 1 - VACANT, *([VACANT] if half_full else [])])
+        return float(softmax(np.log(beforehand) - (share - fillings) ** 2 / (2 * variance))[0])
 
     def _intensity_at(self, place) -> tuple[float, float]:
         """Integrated intensity of a column at the place and its standard error, by least squares with the columns

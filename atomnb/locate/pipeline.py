@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +31,7 @@ from atomnb.locate.zoom import Zoom, find_zoom
 from atomnb.nets.checkpoint import VACANCY, Model
 from atomnb.nets.shared import shared_model
 from atomnb.resample import to_input
-from atomnb.said import gathered_warnings
+from atomnb.said import gathered_warnings, warn
 from atomnb.scale import ScaleReport, conflict_message, graphene_message, measure_spacing
 from atomnb.segment import to_image_size
 
@@ -168,6 +167,7 @@ def analyze(
     messages = tuple(dict.fromkeys(m for r in results for m in r.scale.messages))
     unfit = rules_message(results[0].scale.spacing_angstrom, chemistry)
     messages += (unfit,) if unfit else ()
+    _warn(messages)
     provenance = _provenance(micrograph, network, options)
     atoms = concat_atoms([r.atoms for r in results])
     atoms = AtomTable(atoms.df, micrograph.pixel_size, micrograph.shape, provenance)
@@ -177,8 +177,8 @@ def analyze(
     graph, defects = None, None
     if chemistry:
         graph, defects, said = _structure(atoms, micrograph, chemistry, progress)
-        messages = tuple(dict.fromkeys([*messages, *said]))
-    _warn(messages)
+        _warn(said)
+        messages += tuple(said)
     if progress:
         progress(1.0, "done")
     return Analysis(
@@ -355,7 +355,7 @@ def _provenance(micrograph: Micrograph, model: Model, options: Options) -> dict[
 def _warn(messages) -> None:
     for message in messages:
         kind = CalibrationWarning if "pixel size" in message and message not in (NO_ATOMS, NO_LATTICE) else RangeWarning
-        warnings.warn(message, kind, stacklevel=3)
+        warn(message, kind, stacklevel=3)
 
 
 def _part_of(progress: Progress | None, index: int, count: int) -> Progress | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atomnb.errors import AtomnbWarning, ModelError
+from atomnb.said import gathered_warnings, warn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,7 +103,7 @@ def _user_cards(*, hidden: set[str]) -> list[ModelCard]:
             if card.name != path.stem:
                 raise ModelError(f"{path} is the card of {card.name!r}: name both of its files after the model.")
         except ModelError as error:
-            warnings.warn(f"a model of yours was left out: {error}", AtomnbWarning, stacklevel=3)
+            warn(f"a model of yours was left out: {error}", AtomnbWarning, stacklevel=3)
             continue
         if card.name not in hidden and path.with_suffix(".safetensors").is_file():
             cards.append(card)
@@ -219,8 +219,7 @@ def weights_path(name: str | Path) -> Path:
         path = folder / f"{name}.safetensors"
         if path.is_file() and path.parent == folder:
             return path
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AtomnbWarning)
+    with gathered_warnings():  # of models that cannot be read nobody asked here
         known = ", ".join(card.name for card in list_models())
     raise ModelError(
         f"there is no model {str(name)!r}: choose one of {known}, or give the path of a .safetensors file."

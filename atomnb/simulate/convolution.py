@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from atomnb.errors import AtomnbError, RangeWarning
+from atomnb.said import warn
 from atomnb.simulate.optics import Optics, detector_angles
 from atomnb.simulate.probe import probe_transfer, render_convolution
 from atomnb.simulate.probe_scattering import apparent_width, scattering_strength
@@ -71,7 +71,7 @@ def convolution_image(
         )
     doubt = convolution_doubt(structure)
     if doubt is not None:
-        warnings.warn(doubt, RangeWarning, stacklevel=2)
+        warn(doubt, RangeWarning, stacklevel=2)
     size = structure.size_angstrom
     shape = tuple(max(1, math.ceil(length / pixel_size - 1e-6)) for length in size)
     transfer = probe_transfer(optics, size)

@@ -200,7 +200,9 @@ class DefectsState(ImageState):
         """The analysis with its structure and these defects, by default the listed ones (Analysis)."""
         found = self.found
         graph = found.graphs if found.analysis.image.is_stack else found.graphs[0]
-        return replace(found.analysis, graph=graph, defects=self.listed if defects is None else defects)
+        messages = tuple(dict.fromkeys([*found.analysis.messages, *found.said]))
+        defects = self.listed if defects is None else defects
+        return replace(found.analysis, graph=graph, defects=defects, messages=messages)
 
     # ---------- choosing ----------
     def choose_type(self, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import traitlets
 
 import atomnb
 from atomnb.data.micrograph import Micrograph
-from atomnb.errors import AtomnbError, AtomnbWarning
+from atomnb.errors import AtomnbError
 from atomnb.said import gathered_warnings
 from atomnb.widgets.find_atoms_code import Request, Source
 from atomnb.widgets.folder import DataFolder
@@ -225,8 +224,7 @@ def analyze_request(image: Micrograph, request: Request, progress, *, all_sides:
     `all_sides` is that of `atomnb.analyze`.
     """
     pixels = image if request.frame is None else atomnb.as_micrograph(image.frame(request.frame))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AtomnbWarning)
+    with gathered_warnings():
         return atomnb.analyze(
             pixels,
             model=request.model,

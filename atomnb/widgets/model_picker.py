@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from html import escape
 
 import ipywidgets as widgets
 
 import atomnb
-from atomnb.errors import AtomnbWarning
+from atomnb.said import gathered_warnings
 from atomnb.widgets.image_state import ImageState
 from atomnb.widgets.settings import linked
 
@@ -30,16 +29,14 @@ class ModelPicker(widgets.VBox):
 
     def list_models(self) -> None:
         """Offer the models there are now: the page may have been made ready long before it is opened."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AtomnbWarning)
+        with gathered_warnings() as said:
             self.cards = {card.name: card for card in atomnb.list_models()}
         chosen = self.model.value
         self.model.options = list(self.cards)
         if chosen in self.cards:
             self.model.value = chosen
-        notes = [escape(str(w.message)) for w in caught if issubclass(w.category, AtomnbWarning)]
-        self.left_out.value = "".join(f'<p class="an-warning">{note}</p>' for note in notes)
-        self.left_out.layout.display = None if notes else "none"
+        self.left_out.value = "".join(f'<p class="an-warning">{escape(note)}</p>' for note in said)
+        self.left_out.layout.display = None if said else "none"
 
     def choose_asked(self, asked: dict[str, list[str]]) -> None:
         """Offer the models there are, and choose the one that the query of the page's address names, if any."""

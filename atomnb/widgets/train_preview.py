@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from atomnb.errors import AtomnbError, AtomnbWarning
+from atomnb.errors import AtomnbError
 from atomnb.io.atomic import atomic_path
 from atomnb.locate.peaks import find_peaks
 from atomnb.metrics import match_positions
 from atomnb.nets.checkpoint import Model
 from atomnb.nets.normalize import normalize
+from atomnb.said import gathered_warnings
 from atomnb.simulate.batch import Batch
 
 PREVIEW_FILE, FRAME_FILE = "preview.npz", "frame.npz"
@@ -102,9 +102,7 @@ def preview_of(net: nn.Module, card, batch: Batch, run_dir: Path) -> Preview:
 def _look(net: nn.Module, card, frame: np.ndarray, pixel_size: float | None):
     import atomnb
 
-    with warnings.catch_warnings():
-        # An unfinished network's complaints about the scale say nothing about the frame.
-        warnings.simplefilter("ignore", AtomnbWarning)
+    with gathered_warnings():  # an unfinished network's complaints about the scale say nothing about the frame
         found = atomnb.analyze(frame, model=Model(net, card), pixel_size=pixel_size, refine=False, threshold=0.5)
     df = found.atoms.df
     kinds = {name: k for k, name in enumerate(card.classes[1:])}

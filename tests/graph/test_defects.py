@@ -511,3 +511,18 @@ def test_an_image_without_fitted_intensities_changes_nothing():
     bare = AtomTable(table.df[["y", "x", "score"]], table.pixel_size)
     with_image = find_defects(bare, rules="graphene", image=image)
     pd.testing.assert_frame_equal(with_image, find_defects(bare, rules="graphene"))
+
+
+def test_an_image_in_which_the_atoms_cannot_have_been_found_is_refused():
+    image, table, *_ = missed_and_missing(300.0)
+    with pytest.raises(AtomnbError, match="outside the image"):
+        find_defects(table, rules="graphene", image=image[:50])
+    frames = AtomTable(table.df.assign(frame=np.arange(len(table)) % 2), table.pixel_size)
+    with pytest.raises(AtomnbError, match="pass the whole stack"):
+        find_defects(frames, rules="graphene", image=image)
+
+
+def test_one_frame_of_a_stack_may_come_with_its_own_image():
+    image, table, *_ = missed_and_missing(1000.0)
+    found = find_defects(AtomTable(table.df.assign(frame=3), table.pixel_size), rules="graphene", image=image)
+    assert found["frame"].tolist() == [3, 3] and found["confidence"].min() < 0.05 and found["confidence"].max() > 0.95

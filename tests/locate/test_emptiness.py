@@ -41,6 +41,53 @@ def test_at_high_dose_the_image_decides(invert, slope):
     assert probabilities(1000, filled=True, invert=invert, slope=slope).max() < 1e-6
 
 
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize("ground", ["a bright area beside the crystal", "a dark area beside dark columns", "a tilt"])
+def test_neither_what_lies_beside_the_crystal_nor_a_tilt_turns_the_verdict(ground, filled):
+    rng = np.random.default_rng(3)
+    points = lay_out(MOTIFS["honeycomb"], 68.0, spacing=8.0).positions_yx + SIDE / 2
+    points = points[points[:, 1] < 100]
+    middle = np.argmin(np.hypot(*(points - [SIDE / 2, 50]).T))
+    listed = np.delete(points, middle, axis=0)
+    image = seen(points if filled else listed, 1000, rng)
+    beyond = np.arange(SIDE) > 110
+    if ground == "a tilt":
+        image += 3.0 * np.arange(SIDE)
+    elif ground == "a dark area beside dark columns":
+        image = np.where(beyond, 0.0, 500.0 - image)
+    else:
+        image[:, beyond] += 300.0
+    fitted = FittedColumns(image, listed, np.full(len(listed), 1000.0), np.full(len(listed), WIDTH))
+    empty = fitted.empty_probability(points[middle], np.ones(len(listed), bool))
+    assert empty < 0.01 if filled else empty > 0.99
+
+
+def test_half_a_column_is_not_taken_for_none_where_there_may_be_one():
+    rng = np.random.default_rng(5)
+    points = lay_out(MOTIFS["honeycomb"], 68.0, spacing=8.0).positions_yx + SIDE / 2
+    middle = np.argmin(np.hypot(*(points - SIDE / 2).T))
+    listed = np.delete(points, middle, axis=0)
+    image = seen(listed, 5000, rng) + seen(points[[middle]], 1800, rng, background=0.0)
+    fitted = FittedColumns(image, listed, np.full(len(listed), 5000.0), np.full(len(listed), WIDTH))
+    alike = np.ones(len(listed), bool)
+    assert fitted.empty_probability(points[middle], alike) > 0.9
+    assert fitted.empty_probability(points[middle], alike, half_full=True) < 0.05
+
+
+def test_columns_that_were_not_fitted_are_left_out():
+    rng = np.random.default_rng(6)
+    points = lay_out(MOTIFS["honeycomb"], 68.0, spacing=8.0).positions_yx + SIDE / 2
+    middle = np.argmin(np.hypot(*(points - SIDE / 2).T))
+    listed, alike = np.delete(points, middle, axis=0), np.ones(len(points) - 1, bool)
+    intensity = np.where(rng.random(len(listed)) < 0.1, np.nan, 1000.0)
+    image = seen(listed, 1000, rng)
+    fitted = FittedColumns(image, listed, intensity, np.full(len(listed), WIDTH))
+    assert fitted.empty_probability(points[middle], alike) > 0.99
+    for nothing in (np.full(len(listed), np.nan), np.zeros(len(listed))):
+        fitted = FittedColumns(image, listed, nothing, np.full(len(listed), WIDTH))
+        assert np.isnan(fitted.empty_probability(points[middle], alike))
+
+
 def test_where_noise_decides_nothing_is_claimed():
     """At a few electrons per column a site is hardly less likely to be filled than any other."""
     empty, filled = probabilities(8, filled=False, n=40), probabilities(8, filled=True, n=40)

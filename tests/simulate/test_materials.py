@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from atomnb.simulate import batch as batches
+from atomnb.simulate import lattice
 from atomnb.simulate.batch import random_batch
 from atomnb.simulate.layout import Layout, SceneConfig
 from atomnb.simulate.materials import MATERIALS, draw_layout, graphene_si, label_names, tmd
@@ -150,3 +151,31 @@ def test_no_scene_holds_the_clusters_kept_to_judge_by(seed):
         if len(around) == 3 and list(drawn.label[list(beyond)]) == 6 * [tmd.METAL]:
             assert not (drawn.label[list(around)] == tmd.SINGLE).all()
             assert not (drawn.label[list(around)] == tmd.VACANCY).all()
+
+
+def labelled_sheet():
+    """Positions (N, 2) px, labels and metal sites of a perfect sheet, and its metals from the middle outwards."""
+    sites = lattice.lay_out(lattice.MOTIFS["honeycomb-2"], 60.0, spacing=6.0)
+    metal = sites.species == 0
+    order = np.argsort(np.hypot(*sites.positions_yx.T))
+    return sites.positions_yx, np.where(metal, tmd.METAL, tmd.PAIR), metal, order[metal[order]]
+
+
+@pytest.mark.parametrize(
+    ("singles", "empty", "allowed"), [(3, 0, False), (0, 3, False), (2, 0, True), (0, 2, True), (2, 1, True)]
+)
+def test_only_the_clusters_kept_to_judge_by_are_undone(singles, empty, allowed):
+    points, label, metal, (centre, *_) = labelled_sheet()
+    around = tmd._beside(cKDTree(points), points, [centre], 6.0)
+    label[[centre, *around[:empty]]] = tmd.VACANCY
+    label[around[empty : empty + singles]] = tmd.SINGLE
+    assert (tmd._without_held_out(points, label, metal, 6.0)[centre] == tmd.VACANCY) == allowed
+
+
+def test_two_metals_with_all_their_chalcogens_are_a_larger_hole_and_stay():
+    points, label, metal, (first, *_) = labelled_sheet()
+    tree = cKDTree(points)
+    around = tmd._beside(tree, points, [first], 6.0)
+    second = tmd._beside(tree, points, [first, *around], 6.0)[0]
+    label[[first, second, *around, *tmd._beside(tree, points, [second], 6.0)]] = tmd.VACANCY
+    assert (tmd._without_held_out(points, label, metal, 6.0)[[first, second]] == tmd.VACANCY).all()

@@ -104,11 +104,11 @@ def _with_holes(rng, points, label, metal_site, spacing) -> np.ndarray:
 
 
 def _without_held_out(points, label, metal_site, spacing) -> np.ndarray:
-    """Labels (N,) with the metal put back wherever it made a V_MX3 or a V_MX6."""
-    tree, label = cKDTree(points), label.copy()
-    open_metals = np.flatnonzero(metal_site & (label == VACANCY))
-    while held := [i for i in open_metals if label[i] == VACANCY and _is_held_out(tree, points, label, i, spacing)]:
-        label[held[0]] = METAL  # one at a time: it may have been what set another apart
+    """Labels (N,) with the metal put back wherever it made a V_MX3 or a V_MX6 (there it is an adatom in the hole)."""
+    tree, missing = cKDTree(points), np.flatnonzero(metal_site & (label == VACANCY))
+    held_out = [i for i in missing if _is_held_out(tree, points, label, i, spacing)]
+    label = label.copy()
+    label[held_out] = METAL
     return label
 
 
