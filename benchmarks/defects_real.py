@@ -5,6 +5,9 @@ counts as found when one of the same formula lies within 1 Å of the middle of i
 atoms: the published rules (bonds shorter than C-C 1.75, Si-C 2.10, Si-Si 2.50 Å, at most the four nearest of each
 dopant, connected parts), and what counting silicon alone would score if each count stood for its most frequent formula.
 
+A doubtful atom may turn on the last digits of the network: what processors find that compute in bfloat16 is a result of
+its own.
+
     python benchmarks/defects_real.py
 """
 
@@ -17,10 +20,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from graphene_si import coordinates_of_file, labelled_frames
 from real_frames import data_folder
 from record import write_result
 from scipy.spatial import cKDTree
+
+from atomnb.nets.shared import has_fast_bf16
 
 PLACE = 1.0
 """Å."""
@@ -121,7 +127,8 @@ def main() -> None:
         "rows": lines,
     }
     if not options.dry:
-        write_result("defects_real", {"rows": rows, "table": table})
+        fast = has_fast_bf16(torch.device("cpu"))
+        write_result("defects_real_bfloat16" if fast else "defects_real", {"rows": rows, "table": table})
 
 
 if __name__ == "__main__":
