@@ -526,3 +526,18 @@ def test_one_frame_of_a_stack_may_come_with_its_own_image():
     image, table, *_ = missed_and_missing(1000.0)
     found = find_defects(AtomTable(table.df.assign(frame=3), table.pixel_size), rules="graphene", image=image)
     assert found["frame"].tolist() == [3, 3] and found["confidence"].min() < 0.05 and found["confidence"].max() > 0.95
+
+
+@pytest.mark.parametrize(("error", "low", "high"), [(0.02, 0.93, 1.0), (0.15, 0.4, 0.75)])
+def test_a_bond_that_is_not_drawn_may_be_there_when_positions_are_uncertain(error, low, high):
+    """Two neighbours 1.96 Å apart leave one ring of ten; carbon is bonded up to 1.85 Å."""
+    yx, content = sheet("graphene", None)
+    first = np.argmin(np.hypot(*(yx - yx.mean(axis=0)).T))
+    second = np.argsort(np.hypot(*(yx - yx[first]).T))[1]
+    apart = (yx[second] - yx[first]) * (1.96 / 1.42 - 1) / 2
+    yx = yx.copy()
+    yx[first], yx[second] = yx[first] - apart, yx[second] + apart
+    table = pd.DataFrame({"y": yx[:, 0], "x": yx[:, 1], "score": 1.0, "species": content.astype(object)})
+    table = table.assign(y_err=error, x_err=error)
+    found = find_defects(AtomTable(table, 1.0), rules="graphene")
+    assert found["rings"].tolist() == [(10,)] and low <= found["confidence"][0] <= high
