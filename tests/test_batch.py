@@ -2,7 +2,6 @@
 
 import csv
 import os
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +19,7 @@ from atomnb.batch import (
     read_summary,
 )
 from atomnb.errors import AtomnbError, CalibrationWarning, CancelledError, ImageError
+from atomnb.said import warn
 
 
 class StandIn:
@@ -53,7 +53,7 @@ def analyzed(monkeypatch):
         if not path.exists():
             raise FileNotFoundError(2, "No such file or directory", str(path))
         if path.name.startswith("noscale"):
-            warnings.warn("the scale has no unit", CalibrationWarning, stacklevel=2)
+            warn("the scale has no unit", CalibrationWarning, stacklevel=2)
         return Micrograph(np.eye(16, dtype=np.float32), pixel_size=pixel_size, name=path.stem)
 
     def analyze(image, *, model, threshold, contrast, rules=None, progress=None):

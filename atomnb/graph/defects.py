@@ -99,8 +99,8 @@ def find_defects(
 
     Notes
     -----
-    The image is asked about places where a bond is missing and nothing stands. Of holes whose rim has closed, and where
-    fewer than two dozen atoms of the kind stand near, it is not asked.
+    The image is asked about places where a bond is missing and nothing stands. It is not asked of holes whose rim has
+    closed or has fewer such places than atoms are missing, nor where fewer than two dozen atoms of the kind stand near.
 
     References
     ----------

@@ -26,17 +26,17 @@ class VacantSites:
     def probability(self, group: Group) -> float:
         """Probability that at least as many of its sites are empty as the group lacks atoms.
 
-        1 where nothing can be asked: the group names no site, as holes do whose rim has closed, or too few atoms of the
-        kind stand near.
+        1 where nothing can be asked: the group names fewer sites than it lacks atoms, because the rim of the hole has
+        closed or a foreign atom fills two sites, or too few atoms of the kind stand near.
         """
         missing = round(group.missing)
-        if missing < 1 or not len(group.empty_yx):
+        if not 1 <= missing <= len(group.empty_yx):
             return 1.0
         each = np.nan_to_num([self._empty(place) for place in group.empty_yx], nan=1.0)
         count = np.ones(1)  # probabilities of 0, 1, … empty sites among those looked at
         for p in each:
             count = np.convolve(count, [1 - p, p])
-        return float(count[min(missing, len(each)) :].sum())
+        return float(count[missing:].sum())
 
     def _empty(self, place) -> float:
         alike, kind = self._alike(place)
