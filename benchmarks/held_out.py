@@ -1,8 +1,8 @@
 """How often the scenes of the models hold a defect that `unseen_defects.py` calls unseen: it must be never.
 
 `tmd`: V_MX3 is a metal gone, and one chalcogen of each column round it; V_MX6 a metal and all six of them. A scene
-counts when such a cluster stands by itself: all six metals round it are there. `graphene-si`: Stone-Wales and 5-8-5 by
-what `find_defects` says of the scene's own atoms, where it finds their very topologies.
+counts when such a cluster stands by itself: all six metals round it are there. `graphene-si`: Stone-Wales and 5-8-5,
+told by the rings of the defects that `find_defects` sees among the scene's own atoms.
 
     python benchmarks/held_out.py
 """
