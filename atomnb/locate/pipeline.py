@@ -32,7 +32,7 @@ from atomnb.nets.checkpoint import VACANCY, Model
 from atomnb.nets.shared import shared_model
 from atomnb.resample import to_input
 from atomnb.said import gathered_warnings, warn
-from atomnb.scale import ScaleReport, conflict_message, graphene_message, measure_spacing
+from atomnb.scale import ScaleReport, conflict_message, honeycomb_message, measure_spacing
 from atomnb.segment import to_image_size
 
 Progress = Callable[[float, str], None]
@@ -316,7 +316,8 @@ def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom: Zo
     if options.known_spacing is not None:
         messages.append(conflict_message(spacing, size, options.known_spacing))
     else:
-        messages.append(graphene_message(atoms.positions_yx, size, spacing=spacing))
+        bright = atoms.df.get("intensity")
+        messages.append(honeycomb_message(atoms.positions_yx, size, spacing=spacing, intensity=bright))
     messages.append(_range_message(spacing, zoom, working))
     messages = [m for m in messages if m]
     angstrom = None if spacing is None or size is None else spacing * size
