@@ -23,6 +23,7 @@ _PUBLIC = {
     "measure_polarization": "atomnb.order.polarization",
     "measure_strain": "atomnb.order.strain",
     "read_image": "atomnb.io.stem",
+    "recognize_crystal": "atomnb.locate.recognize",
     "sample_image": "atomnb.data.examples",
 }
 

@@ -26,13 +26,6 @@ PLAUSIBLE_SPACING = (0.9, 8.0)
 """Å; distances between neighbouring atomic columns or molecules outside this range mean a wrong pixel size."""
 
 
-GRAPHENE_BOND = 1.42
-"""Å; carbon–carbon distance in graphene."""
-
-ALTERNATING = 0.85
-"""Share of bonds between a brighter and a fainter atom above which a lattice has two kinds of columns."""
-
-
 class ScaleReport(NamedTuple):
     """What is known of an image's scale.
 
@@ -146,56 +139,6 @@ def conflict_message(spacing_px: float | None, pixel_size: float | None, known_a
         f"{'more' if ratio > 1 else 'less'} than the known {known_angstrom:.3f} Å: calibrate with pixel_size="
         f"{known_angstrom / spacing_px:.5g} if the material is right."
     )
-
-
-def honeycomb_message(
-    positions_yx: np.ndarray, pixel_size: float | None, *, spacing: float | None = None, intensity=None
-) -> str | None:
-    """A warning when the lattice is a honeycomb whose bonds are not as long as those of any that it may be.
-
-    A honeycomb of equal atoms with bonds of 1.2 to 1.65 Å is graphene (1.42 Å); one of two kinds of columns is h-BN
-    (1.45 Å) or, longer, a dichalcogenide. A pixel size that says otherwise by more than 3 % is wrong.
-
-    Parameters
-    ----------
-    positions_yx : (N, 2), px
-    pixel_size : Å, or None when unknown
-    spacing : of the positions, px; measured here if None
-    intensity : (N,) brightness of the atoms; without it all are taken for equal
-    """
-    spacing = spacing or measure_spacing(positions_yx)
-    if spacing is None or pixel_size is None or not 1.2 < spacing * pixel_size < 1.73:
-        return None
-    tree = cKDTree(positions_yx)
-    bonds = tree.query_ball_point(positions_yx, 1.35 * spacing, return_length=True) - 1
-    if np.mean(bonds == 3) < 0.5 or 0.97 < spacing * pixel_size / GRAPHENE_BOND < 1.05:
-        return None
-    length = spacing * pixel_size
-    if intensity is not None and _alternate(tree.query_pairs(1.35 * spacing, output_type="ndarray"), intensity):
-        return (
-            f"the lattice is a honeycomb of two kinds of columns, but by the pixel size they are {length:.3f} Å apart: "
-            "1.45 Å in h-BN, 1.82 Å in MoS2 and WS2, 1.90 Å in MoSe2 and WSe2. If it is one of these, calibrate with "
-            "known_spacing."
-        )
-    if length > 1.65:
-        return None
-    off = length / GRAPHENE_BOND - 1
-    return (
-        f"the lattice looks like graphene, but by the pixel size its bonds are {length:.3f} Å long, "
-        f"{abs(off):.0%} {'more' if off > 0 else 'less'} than {GRAPHENE_BOND} Å: if it is graphene, calibrate with "
-        f"pixel_size={GRAPHENE_BOND / spacing:.5g}."
-    )
-
-
-def _alternate(bonds: np.ndarray, intensity) -> bool:
-    """Whether bonded atoms (B, 2) are in turn brighter and fainter than their neighbours, as noise makes 2 of 3."""
-    bright = np.asarray(intensity, float)
-    bonds = bonds[np.isfinite(bright)[bonds].all(axis=1)]
-    both = np.concatenate([bonds, bonds[:, ::-1]])
-    number = np.bincount(both[:, 0], minlength=len(bright))
-    around = np.bincount(both[:, 0], bright[both[:, 1]], minlength=len(bright)) / np.maximum(number, 1)
-    stands_out = (bright > around)[bonds]
-    return bool(len(bonds) and np.mean(stands_out[:, 0] != stands_out[:, 1]) > ALTERNATING)
 
 
 def _middle(pixels: np.ndarray) -> np.ndarray:

@@ -59,32 +59,3 @@ def test_conflict_is_told_with_the_remedy():
     assert "pixel_size=0.08554" in message
     assert scale.conflict_message(16.6, 0.0855, 1.42) is None
     assert scale.conflict_message(None, 0.1, 1.42) is None
-
-
-def honeycomb(bond_px):
-    return lattice.lay_out(lattice.MOTIFS["honeycomb"], 40 * bond_px / 3, spacing=bond_px).positions_yx
-
-
-def test_graphene_off_its_bond_length_is_told():
-    assert "5% less" in scale.honeycomb_message(honeycomb(17.3), 0.078)
-    assert "pixel_size=0.08208" in scale.honeycomb_message(honeycomb(17.3), 0.078)
-
-
-@pytest.mark.parametrize("pixel_size", [0.0821, None, 0.2])
-def test_no_word_on_right_unknown_or_other_honeycombs(pixel_size):
-    assert scale.honeycomb_message(honeycomb(17.3), pixel_size) is None
-
-
-def test_a_honeycomb_of_two_kinds_is_not_called_graphene():
-    sites = lattice.lay_out(lattice.MOTIFS["honeycomb-2"], 230.0, spacing=17.3)
-    noise = np.random.default_rng(0).lognormal(0, 0.15, len(sites.species))
-    two_kinds = scale.honeycomb_message(sites.positions_yx, 0.094, intensity=np.where(sites.species, 1, 2) * noise)
-    assert "1.626 Å" in two_kinds
-    assert "known_spacing" in two_kinds
-    assert "graphene" not in two_kinds
-    assert "graphene" in scale.honeycomb_message(sites.positions_yx, 0.094, intensity=noise)
-
-
-def test_a_square_lattice_is_never_graphene():
-    grid = np.stack(np.meshgrid(np.arange(20.0) * 17, np.arange(20.0) * 17), -1).reshape(-1, 2)
-    assert scale.honeycomb_message(grid, 0.078) is None

@@ -20,6 +20,7 @@ from atomnb.data.micrograph import Micrograph, as_micrograph
 from atomnb.errors import AtomnbError, CalibrationWarning, RangeWarning
 from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
+from atomnb.locate.crystal import honeycomb_message
 from atomnb.locate.detect import class_mass, detect_atoms, name_atoms, score_spread
 from atomnb.locate.messages import DARK, NO_ATOMS, NO_LATTICE, rules_message
 from atomnb.locate.peaks import Peaks
@@ -32,7 +33,7 @@ from atomnb.nets.checkpoint import VACANCY, Model
 from atomnb.nets.shared import shared_model
 from atomnb.resample import to_input
 from atomnb.said import gathered_warnings, warn
-from atomnb.scale import ScaleReport, conflict_message, honeycomb_message, measure_spacing
+from atomnb.scale import ScaleReport, conflict_message, measure_spacing
 from atomnb.segment import to_image_size
 
 Progress = Callable[[float, str], None]
@@ -316,8 +317,7 @@ def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom: Zo
     if options.known_spacing is not None:
         messages.append(conflict_message(spacing, size, options.known_spacing))
     else:
-        bright = atoms.df.get("intensity")
-        messages.append(honeycomb_message(atoms.positions_yx, size, spacing=spacing, intensity=bright))
+        messages.append(honeycomb_message(atoms, spacing))
     messages.append(_range_message(spacing, zoom, working))
     messages = [m for m in messages if m]
     angstrom = None if spacing is None or size is None else spacing * size

@@ -37,7 +37,7 @@ def app(data_dir=None) -> widgets.Widget:
     output_notebook(resources=INLINE, hide_banner=True)
     post = main_loop_post()
     page = Defects(DefectsState(folder=DataFolder(data_dir), jobs=Jobs(post=post)), averaging=Jobs(post=post))
-    warm_up("graphene-si")
+    warm_up("universal")
     return page
 
 

@@ -24,6 +24,7 @@ class RunPanel(widgets.VBox):
         self.rules = Choice(on_choose=lambda name: setattr(state, "rules", name))
         self.rules.description = "Rules"
         self.about = widgets.HTML()
+        self.suggestion = widgets.HTML()
         self.contrast = linked(state, "contrast", widgets.Dropdown(description="Atoms are", options=CONTRASTS))
         self.whole = linked(state, "whole_stack", widgets.Checkbox(description="All frames of the stack", indent=False))
         self.button = widgets.Button(description="Find defects")
@@ -39,6 +40,7 @@ class RunPanel(widgets.VBox):
         super().__init__(
             [
                 widgets.HTML("<h2><i>3</i>Defects</h2>"),
+                self.suggestion,
                 self.picker,
                 self.rules,
                 self.about,
@@ -75,6 +77,7 @@ class RunPanel(widgets.VBox):
         self.button.disabled = busy or nothing or not self.picker.cards
         self.whole.layout.display = None if state.opened and state.opened.image.is_stack else "none"
         self.confidence.layout.display = None if state.found is not None else "none"
+        self.suggestion.value = f'<p class="an-muted">{escape(state.suggestion)}</p>' if state.suggestion else ""
         self.button.description = "Find defects again" if stale else "Find defects"
         why = ""
         if not self.picker.cards:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
+from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError
 from atomnb.graph.bond_tables import measure_angles, measure_bonds
 from atomnb.graph.census import count_types
@@ -17,11 +18,12 @@ from atomnb.graph.frames import defects_in_frame
 from atomnb.graph.names import apply_names, load_names, save_name
 from atomnb.graph.own_rules import save_rules
 from atomnb.graph.rules import RulesError, list_rules, load_rules, parse_rules, rules_text
+from atomnb.locate.crystal import Crystal, crystal_of
 from atomnb.locate.messages import rules_message
 from atomnb.said import gathered_warnings
 from atomnb.viz.structure import defect_outline, outlined_atoms
 from atomnb.widgets.defects_code import DefectsRequest, defects_code
-from atomnb.widgets.image_state import ImageState, analyze_request
+from atomnb.widgets.image_state import ImageState, Opened, analyze_request
 
 ATOM_FLOOR = 0.5
 """Score from which on an atom is part of the structure: as in `atomnb.analyze`."""
@@ -34,6 +36,9 @@ SUITED: Mapping[str, tuple[str, ...]] = {
     "universal": ("generic",),
 }
 """Rules that go with a model, the first by default; a model of the user's own goes with any."""
+
+UNKNOWN_CRYSTAL = ("universal", "generic")
+"""Model and rules of an image whose crystal is not recognised: they name nothing wrongly."""
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 
@@ -74,6 +79,7 @@ class DefectsState(ImageState):
         super().__init__(**options)
         self._outlines: dict[int, np.ndarray] = {}
         self._atoms: tuple | None = None
+        self._suggested = self.model, self.rules
         self.names = load_names()
         self.reset_draft()
 
@@ -82,6 +88,46 @@ class DefectsState(ImageState):
         suited = SUITED.get(change["new"])
         if suited and self.rules not in suited:
             self.rules = suited[0]
+
+    # ---------- what suits the image ----------
+    def _looked_at(self, opened: Opened, progress) -> Opened:
+        from atomnb.locate.recognize import look_at_middle
+
+        progress(0.9, "recognising the crystal")
+        try:
+            return opened._replace(middle=look_at_middle(opened.image))
+        except AtomnbError:  # the button will say what is wrong with the image
+            return opened
+
+    @property
+    def crystal(self) -> Crystal | None:
+        """What the open image looks like at the pixel size in use; None if it is no crystal that a model knows."""
+        if self.opened is None or self.opened.middle is None:
+            return None
+        middle = self.opened.middle
+        return crystal_of(AtomTable(middle.df, self.pixel_size, middle.shape))
+
+    @traitlets.observe("opened", "pixel_size")
+    def _suit_the_crystal(self, _change) -> None:
+        """Choose model and rules by the image, unless the user has chosen any."""
+        if self.opened is None or (self.model, self.rules) != self._suggested:
+            return
+        crystal = self.crystal
+        self._suggested = (crystal.model, crystal.rules) if crystal else UNKNOWN_CRYSTAL
+        self.model, self.rules = self._suggested
+
+    @property
+    def suggestion(self) -> str:
+        """What the image looks like, and what suits it."""
+        if self.opened is None:
+            return ""
+        crystal = self.crystal
+        if crystal is None:
+            return "The crystal was not recognised: choose the model and the rules of your material."
+        said = str(crystal)
+        chosen = (self.model, self.rules) == (crystal.model, crystal.rules)
+        advice = "are chosen; change them if it is another material" if chosen else "would suit it"
+        return f"{said[0].upper()}{said[1:]} Model {crystal.model} and rules {crystal.rules} {advice}."
 
     @traitlets.observe("rules")
     def _show_the_rules(self, _change) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import ipywidgets as widgets
 
 from atomnb.widgets.find_atoms_state import FLOOR, FindAtomsState
@@ -24,6 +26,7 @@ class RunPanel(widgets.VBox):
         self.button = widgets.Button(description="Find atoms")
         self.button.add_class("an-go")
         self.why = widgets.HTML()
+        self.hint = widgets.HTML()
         self.progress = ProgressBar(state.jobs, titles=("Opening", "Finding atoms"), titled=True)
         self.threshold = widgets.FloatSlider(
             description="Threshold", min=FLOOR, max=0.99, step=0.01, value=0.5, readout_format=".2f"
@@ -33,6 +36,7 @@ class RunPanel(widgets.VBox):
         super().__init__(
             [
                 widgets.HTML("<h2><i>3</i>Atoms</h2>"),
+                self.hint,
                 self.picker,
                 self.contrast,
                 self.whole,
@@ -69,3 +73,5 @@ class RunPanel(widgets.VBox):
         elif state.stale:
             why = "The settings have changed since: what you see was found with the earlier ones."
         self.why.value = f'<p class="an-muted">{why}</p>' if why else ""
+        hint = "" if busy else state.hint
+        self.hint.value = f'<p class="an-muted">{escape(hint)}</p>' if hint else ""

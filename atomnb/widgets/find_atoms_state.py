@@ -93,6 +93,18 @@ class FindAtomsState(ImageState):
         return names if len(names) > 1 else ()
 
     @property
+    def hint(self) -> str:
+        """Which model names atoms that the one used does not, if the crystal is recognised; else empty."""
+        from atomnb.locate.crystal import crystal_of
+
+        crystal = None if self.found is None or self.names else crystal_of(self.atoms)
+        if crystal is None:
+            return ""
+        said = str(crystal)
+        names = "" if crystal.model == self.found.request.model else f" The model {crystal.model} names its atoms."
+        return f"{said[0].upper()}{said[1:]}{names} The page Defects names its defects by the rules {crystal.rules}."
+
+    @property
     def vacancies(self):
         """The empty sites of the frame shown, down to the lowest threshold (AtomTable); None before the analysis."""
         return None if self.found is None else self.found.analysis.vacancies.in_frame(self.found.frame)

@@ -9,6 +9,7 @@ import numpy as np
 import traitlets
 
 import atomnb
+from atomnb.data.atoms import AtomTable
 from atomnb.data.micrograph import Micrograph
 from atomnb.errors import AtomnbError
 from atomnb.said import gathered_warnings
@@ -20,7 +21,7 @@ from atomnb.widgets.report import ErrorReport, report_of
 
 
 class Opened(NamedTuple):
-    """An image made ready for the page by a job."""
+    """An image made ready for the page by a job; `middle` holds the atoms in its middle where the page wants them."""
 
     image: Micrograph
     source: Source
@@ -29,6 +30,7 @@ class Opened(NamedTuple):
     picture: Pyramid
     scale: object
     notes: tuple[str, ...]
+    middle: AtomTable | None = None
 
 
 class ImageState(traitlets.HasTraits):
@@ -100,11 +102,15 @@ class ImageState(traitlets.HasTraits):
             progress(0.4, "reading")
             channels = list_channels()
             progress(0.6, "drawing")
-            return _prepare(image, source, channels, 0, tuple(said), progress)
+            return self._looked_at(_prepare(image, source, channels, 0, tuple(said), progress), progress)
 
         self.jobs.cancel()
         self.report = None
         self.jobs.run("Opening", work, done=self._show, failed=self._failing("opening the image"))
+
+    def _looked_at(self, opened: Opened, progress) -> Opened:
+        """What else a page wants to know of an image before it is shown."""
+        return opened
 
     def _show(self, opened: Opened) -> None:
         with self.hold_trait_notifications():

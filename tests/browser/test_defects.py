@@ -21,7 +21,12 @@ def find_defects(page) -> list[str]:
 
 @pytest.mark.parametrize(
     ("file", "name", "ring"),
-    [("trimer.hdf5", "Si trimer", "5-ring"), ("unseen.hdf5", "Si2C5", "5-ring"), ("graphene.hdf5", "Va", "7-ring")],
+    [
+        ("trimer.hdf5", "Si trimer", "5-ring"),
+        ("unseen.hdf5", "Si2C5", "5-ring"),
+        ("graphene.hdf5", "Va", "7-ring"),
+        ("mos2.dm3", "V_X", "10-ring"),
+    ],
 )
 def test_real_defects_are_named(page, served, file, name, ring):
     if not (served.data / file).exists():

@@ -7,6 +7,7 @@ import pytest
 
 import atomnb
 from atomnb.data.atoms import concat_atoms
+from atomnb.simulate import lattice
 from atomnb.widgets.find_atoms_state import FindAtomsState
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
@@ -14,6 +15,14 @@ from atomnb.widgets.jobs import Jobs
 SPACING = 12.0
 SHEET_SEED = 8
 PIXEL = 0.2  # Å, of the sheet with defects
+
+
+def honeycomb_atoms(bond_angstrom: float, brightness=(1.0, 1.0)):
+    """The atoms of a honeycomb with 10 px long bonds, its two kinds of sites as bright as told."""
+    sites = lattice.lay_out(lattice.MOTIFS["honeycomb-2"], 100.0, spacing=10.0)
+    shape = 200, 200
+    atoms = atomnb.AtomTable.from_positions(sites.positions_yx + 100.0, pixel_size=bond_angstrom / 10, shape=shape)
+    return atomnb.AtomTable(atoms.df.assign(intensity=np.array(brightness)[sites.species]), atoms.pixel_size, shape)
 
 
 @pytest.fixture
@@ -49,6 +58,7 @@ def defects_state(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("ATOMNB_RULES", str(tmp_path / "rules"))
     from atomnb.widgets.defects_state import DefectsState
 
+    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", lambda image: honeycomb_atoms(1.42))
     return DefectsState(folder=folder, jobs=Jobs(threaded=False))
 
 

@@ -9,6 +9,8 @@ from atomnb.graph.names import load_names
 from atomnb.graph.rules import load_rules, rules_text
 from atomnb.widgets.defects_state import ACCEPTED, REJECTED
 
+from .conftest import honeycomb_atoms
+
 pytest.importorskip("ase")
 
 
@@ -195,3 +197,40 @@ def test_the_shown_code_gives_the_same_defects(state, monkeypatch):
     assert names["defects"].equals(expected.drop(columns=["systematic_name", "status"]))
     assert (names["defects"]["name"] == "lonely silicon").sum() >= 4
     assert (state.folder.root / "defects.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("bond", "brightness", "chosen"),
+    [
+        (1.42, (1, 1), ("graphene-si", "graphene")),
+        (1.83, (2, 1), ("tmd", "tmd")),
+        (3.0, (1, 1), ("universal", "generic")),
+    ],
+)
+def test_model_and_rules_are_chosen_by_the_image(state, monkeypatch, bond, brightness, chosen):
+    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", lambda image: honeycomb_atoms(bond, brightness))
+    state.open_path("lattice.npy")
+    state.set_pixel_size(bond / 10)
+    assert (state.model, state.rules) == chosen
+    assert ("are chosen" in state.suggestion) == ("universal" not in chosen)
+
+
+def test_what_the_user_has_chosen_stays(state, monkeypatch):
+    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", lambda image: honeycomb_atoms(1.83, (2, 1)))
+    state.open_path("lattice.npy")
+    assert (state.model, state.rules) == ("tmd", "tmd")
+    state.rules = "mos2"
+    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", lambda image: honeycomb_atoms(1.42))
+    state.open_path("inner/stack.npy")
+    assert (state.model, state.rules) == ("tmd", "mos2")
+    assert "graphene-si and rules graphene would suit it" in state.suggestion
+
+
+def test_an_image_that_cannot_be_recognised_is_shown_all_the_same(state, monkeypatch):
+    def fails(image):
+        raise AtomnbError("no")
+
+    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", fails)
+    state.open_path("lattice.npy")
+    assert state.opened is not None and state.report is None
+    assert "not recognised" in state.suggestion
