@@ -8,20 +8,27 @@ import os
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from atomnb.errors import AtomnbError, CancelledError
+from atomnb.errors import AtomnbError, CancelledError, RangeWarning
 from atomnb.io.atomic import atomic_path
-from atomnb.said import gathered_warnings
+from atomnb.said import gathered_warnings, warn
 
 SUMMARY = "summary.csv"
 """Name of the table over all results of an output folder."""
 
 RESULT = "result.json"
 """The file by which a folder is known to hold a result of atomnb; `Analysis.save` writes it last."""
+
+AUTO = "auto"
+"""Instead of a model or rules: those that suit the crystal of each image."""
+
+UNRECOGNIZED = ("universal", "generic")
+"""Model and rules of an image whose crystal is not recognised: they name nothing wrongly."""
 
 SKIPPED_ENDINGS = frozenset({".emi"})
 """Endings not taken from a folder: an .emi describes the .ser files beside it, which hold the images."""
@@ -83,7 +90,7 @@ def analyze_files(
     out_dir : str or Path
         Made if it does not exist.
     model : str
-        Name of the model.
+        Name of the model, or 'auto': the one that suits the crystal of each image (`atomnb.recognize_crystal`).
     pixel_size : float, optional
         Å; replaces the scale of every file.
     threshold : float
@@ -91,7 +98,7 @@ def analyze_files(
     contrast : {'auto', 'bright', 'dark'}
         Whether atoms are bright (HAADF, ADF) or dark (BF, ABF).
     rules : str, optional
-        Name or file of the rules by which bonds are drawn and defects named.
+        Name or file of the rules by which bonds are drawn and defects named, or 'auto' like `model`.
     overwrite : bool
         Replace results that exist; otherwise such a file is left alone and its row says so (status 'kept').
     progress : callable, optional
@@ -291,9 +298,14 @@ def _analyze_one(file: Path, folder: Path, *, options: dict, overwrite: bool, pr
 
 
 def count_by_name(defects) -> str:
-    """A table of defects in one line, the most frequent first: '6 × three-fold Si; 1 × Si trimer'."""
-    counts = defects["name"].value_counts()
-    return "; ".join(f"{counts[name]} × {name}" for name in sorted(counts.index, key=lambda n: (-counts[n], n)))
+    """A table of defects in one line, the most frequent first: '6 × three-fold Si; 1 × Si trimer'.
+
+    Long names, as those of boundaries that go through all their rings, are shortened as in pictures.
+    """
+    from atomnb.viz.outlines import short_label
+
+    counts = Counter(short_label(name, kind) for name, kind in zip(defects["name"], defects["kind"], strict=True))
+    return "; ".join(f"{counts[name]} × {name}" for name in sorted(counts, key=lambda n: (-counts[n], n)))
 
 
 def one_line(error: BaseException) -> str:
@@ -313,14 +325,27 @@ def _analyze(file: Path, options: dict, progress):
     import atomnb
 
     image = atomnb.read_image(file, pixel_size=options["pixel_size"])
+    model, rules = options["model"], options["rules"]
+    if AUTO in (model, rules):
+        model, rules = _suited(image, model, rules, options["contrast"])
     return atomnb.analyze(
         image,
-        model=options["model"],
+        model=model,
         threshold=options["threshold"],
         contrast=options["contrast"],
-        rules=options["rules"],
+        rules=rules,
         progress=progress,
     )
+
+
+def _suited(image, model: str, rules: str | None, contrast: str) -> tuple[str, str | None]:
+    """Model and rules, 'auto' replaced by what suits the crystal of the image; what it is goes to the messages."""
+    import atomnb
+
+    crystal = atomnb.recognize_crystal(image, contrast=contrast)
+    warn("the crystal was not recognised." if crystal is None else str(crystal), RangeWarning)
+    suited_model, suited_rules = UNRECOGNIZED if crystal is None else (crystal.model, crystal.rules)
+    return suited_model if model == AUTO else model, suited_rules if rules == AUTO else rules
 
 
 def _save_whole(analysis, folder: Path) -> None:

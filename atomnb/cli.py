@@ -163,7 +163,9 @@ def analyze(
         list[str], typer.Argument(help="Files, folders or patterns such as 'data/*.dm3'.", metavar="FILE")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.", metavar="DIR")],
-    model: Annotated[str, typer.Option(help="Which model; `atomnb models` lists them.")] = "universal",
+    model: Annotated[
+        str, typer.Option(help="Which model; `atomnb models` lists them. 'auto': by the crystal.")
+    ] = "universal",
     pixel_size: Annotated[
         float | None, typer.Option(help="Pixel size in Å, for all files; default: as the file says.")
     ] = None,
@@ -176,21 +178,25 @@ def analyze(
     ] = "auto",
     rules: Annotated[
         str | None,
-        typer.Option(help="Draw bonds and name defects by these rules; `atomnb rules` lists them.", metavar="NAME"),
+        typer.Option(
+            help="Draw bonds and name defects by these rules; `atomnb rules` lists them. 'auto': by the crystal.",
+            metavar="NAME",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
     """Find the atoms of many files, and with --rules their defects: a folder for each file, one summary over all."""
     import atomnb
-    from atomnb.batch import SUMMARY, analyze_files
+    from atomnb.batch import AUTO, SUMMARY, analyze_files
 
     if pixel_size is not None and not pixel_size > 0:
         raise AtomnbError(f"--pixel-size must be a positive number of Å, got {pixel_size:g}.")
-    if rules is not None:
+    if rules not in (None, AUTO):
         from atomnb.graph.rules import load_rules
 
         load_rules(rules)
-    atomnb.load_model(model)
+    if model != AUTO:
+        atomnb.load_model(model)
     status = _StatusLine()
     rows = analyze_files(
         files,

@@ -19,6 +19,7 @@ from atomnb.batch import (
     read_summary,
 )
 from atomnb.errors import AtomnbError, CalibrationWarning, CancelledError, ImageError
+from atomnb.locate.crystal import Crystal
 from atomnb.said import warn
 
 
@@ -104,6 +105,23 @@ def test_options_reach_the_analysis(analyzed, tmp_path):
     (file,) = touch(tmp_path, "a.tif")
     analyze_files([file], tmp_path / "out", model="other", pixel_size=0.3, threshold=0.7, rules="graphene")
     assert analyzed == [("a", "other", 0.7, 0.3, "graphene")]
+
+
+@pytest.mark.parametrize(
+    ("crystal", "used", "said"),
+    [
+        (Crystal("graphene", "graphene-si", "graphene", "seen"), ("graphene-si", "graphene"), "looks like graphene"),
+        (None, ("universal", "generic"), "not recognised"),
+    ],
+)
+def test_auto_takes_what_suits_each_crystal(analyzed, tmp_path, monkeypatch, crystal, used, said):
+    monkeypatch.setitem(atomnb.__dict__, "recognize_crystal", lambda image, *, contrast: crystal)
+    (file,) = touch(tmp_path, "a.tif")
+    (row,) = analyze_files([file], tmp_path / "both", model="auto", rules="auto")
+    analyze_files([file], tmp_path / "rules", rules="auto")
+    analyze_files([file], tmp_path / "model", model="auto")
+    assert said in row.messages[0]
+    assert [(call[1], call[4]) for call in analyzed] == [used, ("universal", used[1]), (used[0], None)]
 
 
 def test_warnings_of_reading_become_messages_and_are_not_raised(analyzed, tmp_path):
@@ -252,9 +270,11 @@ def test_rows_survive_the_summary_unchanged(analyzed, tmp_path):
 def test_defects_in_one_line():
     import pandas as pd
 
-    names = ["V_S", "three-fold Si", "V_S", "Si trimer"]
-    assert count_by_name(pd.DataFrame({"name": names})) == "2 × V_S; 1 × Si trimer; 1 × three-fold Si"
-    assert count_by_name(pd.DataFrame({"name": []})) == ""
+    names = ["V_S", "three-fold Si", "V_S", "unseen: Va1-5-5-5-5-5-7-7-7-7-7#5d59"]
+    kinds = ["vacancy", "dopant", "vacancy", "boundary"]
+    one_line = count_by_name(pd.DataFrame({"name": names, "kind": kinds}))
+    assert one_line == "2 × V_S; 1 × boundary #5d59; 1 × three-fold Si"
+    assert count_by_name(pd.DataFrame({"name": [], "kind": []})) == ""
 
 
 def test_errors_in_one_line():
