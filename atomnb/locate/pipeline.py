@@ -22,7 +22,7 @@ from atomnb.level import level_plane
 from atomnb.locate.contrast import is_dark
 from atomnb.locate.crystal import honeycomb_message
 from atomnb.locate.detect import class_mass, detect_atoms, name_atoms, score_spread
-from atomnb.locate.messages import DARK, NO_ATOMS, NO_LATTICE, rules_message
+from atomnb.locate.messages import DARK, NO_ATOMS, NO_LATTICE, mirrored_message, rules_message
 from atomnb.locate.peaks import Peaks
 from atomnb.locate.polarity import has_polarity, name_by_polarity
 from atomnb.locate.presence import is_present
@@ -319,6 +319,7 @@ def _report(atoms: AtomTable, micrograph: Micrograph, options: Options, zoom: Zo
     else:
         messages.append(honeycomb_message(atoms, spacing))
     messages.append(_range_message(spacing, zoom, working))
+    messages.append(mirrored_message(atoms))
     messages = [m for m in messages if m]
     angstrom = None if spacing is None or size is None else spacing * size
     return ScaleReport(spacing, angstrom, zoom.zoom, size, tuple(messages))

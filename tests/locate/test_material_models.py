@@ -1,6 +1,7 @@
 """Models of one material: elements named, empty sites listed, on scenes simulated apart from their training."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import atomnb
 from atomnb.errors import AtomnbWarning
 from atomnb.metrics import match_positions
 from atomnb.simulate.scene import render_scene, sample_scene
+
+BANK = Path(__file__).parents[2] / "benchmarks" / "multislice_bank"
 
 
 def analysed(name, model, **options):
@@ -49,6 +52,20 @@ def test_chalcogens_are_counted_and_empty_sites_listed():
     assert (found[true == "S"] == "single chalcogen").mean() > 0.9
     assert len(analysis.vacancies) > 0
     assert "vacancy" not in set(analysis.atoms.df["species"])
+
+
+@pytest.mark.parametrize(
+    ("material", "warned"), [("mose2-1", True), ("mos2-1", False), ("wse2-1", False), ("ws2-1", False)]
+)
+def test_where_names_may_be_the_wrong_way_round_it_is_said(material, warned):
+    """Multislice images at 1000 electrons a column; in MoSe2 the pair is brighter than the metal."""
+    with np.load(BANK / f"{material}.npz") as held:
+        clean, pixel_size, n = held["haadf"].astype(float), float(held["pixel_size"]), len(held["columns_yx"])
+    image = np.random.default_rng(0).poisson(np.clip(clean / clean.sum() * 1000 * n, 0, None)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AtomnbWarning)
+        found = atomnb.analyze(image, model="tmd", pixel_size=pixel_size)
+    assert any("rules='mose2'" in message for message in found.messages) == warned
 
 
 @pytest.mark.parametrize("polar", [True, False])
