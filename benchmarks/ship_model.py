@@ -25,6 +25,9 @@ from atomnb.train.cards import model_card
 from atomnb.train.recipes import RECIPES, recipe
 from atomnb.train.rundir import shipped_weights
 
+UNIVERSAL, ENSEMBLE = "universal", "universal-ensemble"
+"""Models that find the atoms of any lattice; the ensemble is made by `make_ensemble.py`, here only its card is."""
+
 BATCHES = 12
 """Batches of 16 scenes that calibrate the scores."""
 
@@ -48,13 +51,14 @@ def calibration(net, name: str) -> dict[str, tuple[float, float]]:
 
 def accuracy(name: str) -> dict[str, str]:
     """What the benchmarks in `benchmarks/results` say of the model."""
-    if name == "universal":
+    if name in (UNIVERSAL, ENSEMBLE):
+        result = "detection" if name == UNIVERSAL else f"detection_{name}"
         return {
-            "source": "benchmarks/results/detection.json: multislice materials never trained on, pixel size given"
+            "source": f"benchmarks/results/{result}.json: multislice materials never trained on, pixel size given"
         } | {
             f"{s['dose']} electrons per column": f"F1 mean {s['f1_mean']:.3f}, worst {s['f1_worst']:.3f} "
             f"({s['worst_material']}), vacancies filled {s['vacancies_filled']} of {s['vacancies']}"
-            for s in read_result("detection")["values"]["summary"]
+            for s in read_result(result)["values"]["summary"]
             if s["pixel_size"] == "given"
         }
     path = RESULTS / f"{name.replace('-', '_')}.json"
@@ -68,7 +72,7 @@ def accuracy(name: str) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=sorted(RECIPES))
+    parser.add_argument("model", choices=sorted([*RECIPES, ENSEMBLE]))
     parser.add_argument("--run", type=Path)
     parser.add_argument("--folder", type=Path, default=WEIGHTS_DIR)
     parser.add_argument("--accuracy-only", action="store_true")
