@@ -144,8 +144,7 @@ def _shown(pool: list[Batch], rng: np.random.Generator) -> Batch:
 
 def trained(batches: Callable[[int], Iterator[Batch]], steps: int, seed: int) -> Model:
     """A small U-Net trained on the stream, with the card of the shipped model but no calibration."""
-    torch.manual_seed(seed)
-    net = create_net("unet", {"n_classes": len(CLASSES) + 1, "widths": WIDTHS})
+    net = create_net("unet", {"n_classes": len(CLASSES) + 1, "widths": WIDTHS}, seed=seed)
     config = TrainConfig(steps=steps, batch_size=BATCH, warmup_steps=60, ema_decay=0.99, log_steps=steps, seed=seed)
     net = fit(net, batches, config=config).net.requires_grad_(False)
     card = load_model("graphene-si").card

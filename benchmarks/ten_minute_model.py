@@ -40,8 +40,7 @@ def trained(name: str, steps: int, threads: int) -> tuple[torch.nn.Module, dict[
     """The network after `steps` of the recipe's last scenes, and what it took."""
     chosen: Recipe = recipe(name)
     config = TrainConfig(steps=steps, warmup_steps=100, decay_share=0.5, ema_decay=0.99)
-    torch.manual_seed(0)
-    net = create_net(chosen.net, {"n_classes": len(chosen.classes)})
+    net = create_net(chosen.net, {"n_classes": len(chosen.classes)}, seed=0)
 
     def batches(first: int):
         return stream_batches([(0, chosen.curriculum[-1][1])], batch_size=config.batch_size, seed=0, start=first)

@@ -90,7 +90,7 @@ plt.show()
 
 # %%
 options = {"n_classes": len(graphene.classes), "widths": (16, 24, 32, 48)}
-net, untrained = create_net("unet", options), create_net("unet", options).eval()
+net, untrained = create_net("unet", options, seed=0), create_net("unet", options, seed=0).eval()
 print(f"{sum(weights.numel() for weights in net.parameters()):,} numbers to learn")
 
 # %% [markdown]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 
+import torch
 from torch import nn
 
 from atomnb.errors import ModelError
@@ -26,18 +29,23 @@ ENSEMBLE = "ensemble"
 """Name of several networks used as one; its only option is `members`, what `describe_net` says of each."""
 
 
-def create_net(name: str = "unet", options: dict | None = None) -> nn.Module:
+def create_net(name: str = "unet", options: dict | None = None, *, seed: int | None = None) -> nn.Module:
     """A new network with random weights.
 
     Parameters
     ----------
     name : a key of `ARCHITECTURES`, or 'ensemble'
     options : fields of the architecture's config; unknown ones are an error
+    seed : the same one gives the same weights, others to each member of an ensemble; None goes on with torch's stream
+        of random numbers
 
     Raises
     ------
     ModelError
     """
+    if seed is not None:
+        with seeded(seed):
+            return create_net(name, options)
     if name == ENSEMBLE:
         return MeanNet([create_net(member["name"], member["options"]) for member in (options or {})["members"]])
     if name not in ARCHITECTURES:
@@ -49,6 +57,14 @@ def create_net(name: str = "unet", options: dict | None = None) -> nn.Module:
         raise ModelError(f"{name} has no option {sorted(unknown)}: it knows {sorted(known)}.")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in (options or {}).items()}
     return net(config(**values))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers of torch from `seed` within, and outside as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def describe_net(net: nn.Module) -> dict:

@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="universal", choices=sorted(RECIPES))
     parser.add_argument("--run", type=Path, help="folder of checkpoints (default: runs/MODEL)")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights and of the scenes")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--workers", type=int, default=1, help="processes that simulate; a GPU keeps a dozen busy")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -30,7 +31,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     chosen = recipe(options.model)
-    config = TrainConfig(steps=options.steps or chosen.steps)
+    config = TrainConfig(steps=options.steps or chosen.steps, seed=options.seed)
 
     processes = join_processes(options.device)
     share = (processes.rank, processes.world)
@@ -53,7 +54,7 @@ def main() -> None:
             flush=True,
         )
 
-    net = create_net(chosen.net, {"n_classes": len(chosen.classes)})
+    net = create_net(chosen.net, {"n_classes": len(chosen.classes)}, seed=config.seed)
     run_dir = options.run or Path("runs") / options.model
     fit(net, batches, config=config, run_dir=run_dir, recipe=options.model, processes=processes, on_log=report)
     leave_processes()

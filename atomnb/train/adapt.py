@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from atomnb.data.labelled_scene import IGNORED_CLASS, LabelledScene
 from atomnb.errors import ImageError
@@ -122,8 +121,7 @@ def adapt(
             yield turned(batch, quarters=int(rng.integers(4)), flip=bool(rng.integers(2)))
             first += 1
 
-    torch.manual_seed(config.seed)
-    net = create_net("unet", {"n_classes": len(names) + 1, "widths": config.widths})
+    net = create_net("unet", {"n_classes": len(names) + 1, "widths": config.widths}, seed=config.seed)
     plan = TrainConfig(
         steps=config.steps,
         batch_size=config.batch_size,

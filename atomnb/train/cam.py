@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from atomnb.errors import AtomnbError
 from atomnb.nets.cam import CamClassifier, create_classifier
+from atomnb.nets.registry import seeded
 from atomnb.simulate import lattice
 from atomnb.simulate.batch import Batch
 from atomnb.simulate.materials.tmd import OTHER_METAL, SINGLE_OVER_PAIR
@@ -175,9 +176,8 @@ def train_classifier(
     config = TrainConfig(
         steps=steps, batch_size=batch_size, learning_rate=2e-3, warmup_steps=min(100, steps // 10), seed=seed
     )
-    torch.manual_seed(seed)
-    net: CamClassifier = create_classifier({"n_classes": len(CLASSES)})
-
+    with seeded(seed):
+        net: CamClassifier = create_classifier({"n_classes": len(CLASSES)})
     sides = [(round(share * steps), side) for share, side in GROWTH]
 
     def batches(start: int) -> Iterator[Batch]:

@@ -92,7 +92,7 @@ def finetune(
     crops = [_crops(scene, config, origin.card.working["spacing_px"]) for scene in scenes]
     for scene, crop in zip(scenes, crops, strict=True):
         random_crop(scene, crop, np.random.default_rng(config.seed))  # what cannot be cropped is told at once
-    net = _with_classes(origin.net, len(names) + 1)
+    net = _with_classes(origin.net, len(names) + 1, config.seed)
     _freeze(net.requires_grad_(True), config.frozen)
 
     def batches(first: int) -> Iterator[Batch]:
@@ -152,12 +152,12 @@ def _crops(scene: LabelledScene, config: FinetuneConfig, spacing_px: Sequence[fl
     return CropConfig(size=config.size, pixel_size=distance * scene.pixel_size / typical, zoom=reach)
 
 
-def _with_classes(net: nn.Module, n_classes: int) -> nn.Module:
+def _with_classes(net: nn.Module, n_classes: int, seed: int) -> nn.Module:
     """`net` itself, or with a new last layer when it tells another number of classes apart."""
     told = describe_net(net)
     if told["options"]["n_classes"] == n_classes:
         return net
-    new = create_net(told["name"], told["options"] | {"n_classes": n_classes})
+    new = create_net(told["name"], told["options"] | {"n_classes": n_classes}, seed=seed)
     kept = {k: v for k, v in net.state_dict().items() if not k.startswith("head.")}
     new.load_state_dict(kept, strict=False)
     return new

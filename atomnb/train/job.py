@@ -76,8 +76,8 @@ class TrainJob:
         )
 
     def create_net(self) -> nn.Module:
-        """The network, untrained."""
-        return create_net(self.architecture, {"n_classes": len(self.classes)})
+        """The network, untrained; its first weights follow the seed."""
+        return create_net(self.architecture, {"n_classes": len(self.classes)}, seed=self.seed)
 
     def batches(self, first: int) -> Iterator[Batch]:
         """The training stream from batch `first` on."""

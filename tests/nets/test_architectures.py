@@ -128,3 +128,19 @@ def test_it_survives_the_disk_and_is_small(net, tmp_path):
     image = torch.randn(1, 1, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(load_model(path).net(image), net(image), atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_first_weights_follow_the_seed_alone(name):
+    """Whatever was drawn before, and without disturbing what is drawn after."""
+
+    def weights(seed):
+        return torch.cat([p.detach().flatten() for p in create_net(name, seed=seed).parameters()])
+
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    first = weights(3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.randn(5)
+    assert torch.equal(weights(3), first)
+    assert not torch.equal(weights(4), first)

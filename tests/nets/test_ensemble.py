@@ -128,3 +128,12 @@ def test_images_unlike_the_training_raise_the_information():
     known = information(spots(999))
     assert information(spots(999, "stripes")) > 2.5 * known
     assert information(spots(999, "dark")) > 2.5 * known
+
+
+def test_members_made_from_one_seed_differ():
+    told = {"members": [{"name": "encoder-decoder", "options": {"widths": (4, 8)}}] * 2}
+    one, again = (create_net("ensemble", told, seed=0).members for _ in range(2))
+    first, second = ([p for p in member.parameters() if p.ndim > 1] for member in one)
+    assert not any(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    for a, b in zip(one.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -111,3 +111,16 @@ def test_focal_weight_is_per_pixel():
     sure, wrong = slope.argmin(), slope.argmax()
     assert slope[sure] < 1e-3 * plain[sure]
     assert slope[wrong] == pytest.approx(float(plain[wrong]), rel=0.01)
+
+
+def test_adaptation_is_repeated_by_its_seed():
+    image = next(movie(1, 1))[0]
+
+    def weights(seed):
+        net = adapt(image, config=AdaptConfig(steps=1, batch_size=2, size=80, seed=seed)).model.net
+        return torch.cat([p.flatten() for p in net.parameters()])
+
+    first = weights(0)
+    torch.rand(1)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)

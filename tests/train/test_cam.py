@@ -19,6 +19,7 @@ from atomnb.train.cam import (
     image_cross_entropy,
     sample_patch,
     stream_patches,
+    train_classifier,
 )
 from atomnb.train.loop import TrainConfig, fit
 
@@ -140,3 +141,16 @@ def test_places_are_learnt_without_being_told():
     brightest = np.unravel_index(image.argmax(), image.shape)
     found = locate_activation(class_activation_map(trained, image)[1])
     assert np.hypot(*(found - brightest)) < 4
+
+
+def test_the_classifier_is_repeated_by_its_seed():
+    def weights(seed):
+        net = train_classifier(steps=1, batch_size=2, seed=seed).net
+        return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+    before = torch.random.get_rng_state()
+    first = weights(0)
+    torch.random.set_rng_state(before)
+    torch.rand(1)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)

@@ -100,3 +100,19 @@ def test_turning_moves_image_and_labels_together():
     batch = turned(Batch(image, image[:, None], image), quarters=3, flip=True)
     assert torch.equal(batch.images, batch.labels[:, 0]) and torch.equal(batch.images, batch.weights)
     assert not torch.equal(batch.images, image)
+
+
+def test_fine_tuning_is_repeated_by_its_seed():
+    """A new last layer begins with random weights: they follow the seed, too."""
+    species = ["up", "down"] * len(frame().positions_yx)
+    labelled = frame(species=species[: len(frame().positions_yx)])
+
+    def weights(seed):
+        torch.rand(1)
+        quick = FinetuneConfig(steps=1, batch_size=2, size=32, seed=seed)
+        net = finetune("universal", [labelled], name="rings", classes=("up", "down"), config=quick).net
+        return torch.cat([p.flatten() for p in net.parameters()])
+
+    first = weights(0)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)
