@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from atomnb.errors import AtomnbError
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.parts import ChoiceList
 
 
 class FolderList(ChoiceList):
     """Lists one folder of the data folder; folders open in it, files are handed on.
+
+    The browser asks for the list anew when it shows it, and when its button is pressed: a page's process may be
+    older than the page, and files come while it is open.
 
     Parameters
     ----------
@@ -36,7 +40,17 @@ class FolderList(ChoiceList):
     ) -> None:
         super().__init__(label=label, empty=empty, on_choose=guard(self._choose))
         self._folder, self._endings, self._on_file = folder, endings, on_file
+        self._place, again = "", guard(self.list_again)
+        self.can_list_again = True
+        self.on_msg(lambda _, content, __: again() if content.get("kind") == "list" else None)
         guard(self.show)("")
+
+    def list_again(self) -> None:
+        """List what the folder shown holds now; the data folder itself, if it is there no more."""
+        try:
+            self.show(self._place)
+        except AtomnbError:
+            self.show("")
 
     def show(self, place: str) -> None:
         """List the folder `place`, relative to the data folder."""
@@ -45,7 +59,7 @@ class FolderList(ChoiceList):
             parent = place.rpartition("/")[0]
             up = [{"key": parent, "name": "..", "icon": "up", "title": "Up one folder"}]
         entries = self._folder.entries(place, endings=self._endings)
-        self.items = up + [
+        items = [
             {
                 "key": entry.path,
                 "name": entry.name,
@@ -55,7 +69,9 @@ class FolderList(ChoiceList):
             }
             for entry in entries
         ]
-        self.heading = f"{self._folder.root.name}/{place}"
+        self._place = place
+        with self.hold_sync():  # together: the list knows whether it is the same folder
+            self.items, self.heading = up + items, f"{self._folder.root.name}/{place}"
 
     def _choose(self, path: str) -> None:
         target = self._folder.resolve(path)

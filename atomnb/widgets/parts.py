@@ -77,6 +77,7 @@ class ChoiceList(anywidget.AnyWidget):
     chosen = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     empty = traitlets.Unicode().tag(sync=True)
+    can_list_again = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, *, label: str, empty: str, on_choose: Callable[[str], None]) -> None:
         super().__init__(label=label, empty=empty)

@@ -27,6 +27,15 @@ def setting(text: str, field: widgets.Widget, *, unit: str = "", tip: str = "", 
     return row
 
 
+def with_button(row: widgets.HBox, text: str, tip: str, on_click: Callable[[], None]) -> widgets.HBox:
+    """`row` of `setting` with a small button at its end."""
+    button = widgets.Button(description=text, tooltip=tip)
+    button.add_class("an-small")
+    button.on_click(lambda _: on_click())
+    row.children = (*row.children, button)
+    return row
+
+
 def linked(owner: traitlets.HasTraits, name: str, field: widgets.Widget) -> widgets.Widget:
     """`field`, its value kept equal to a trait of `owner`."""
     traitlets.link((owner, name), (field, "value"))

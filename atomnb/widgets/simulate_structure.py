@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from atomnb.widgets.report import guarded
-from atomnb.widgets.settings import Choice, Fold, float_field, linked, setting, whole_field
+from atomnb.widgets.settings import Choice, Fold, float_field, linked, setting, whole_field, with_button
 from atomnb.widgets.simulate_file import FilePanel
 from atomnb.widgets.simulate_state import FILE, SimulateState
 
@@ -37,14 +37,14 @@ class StructurePanel(widgets.VBox):
         self.kind = Choice(on_choose=self._asking(self._choose_kind))
         self.size = linked(state, "size", float_field(5, 400))
         self.seed = linked(state, "seed", whole_field(0, 2**31 - 1))
-        self.again = widgets.Button(description="↻", tooltip="Another one by chance: the next seed")
-        self.again.add_class("an-small")
         self.file = FilePanel(state)
         self.kind_row = setting("Structure", self.kind, wide=True)
         self.fields: dict[str, widgets.Widget] = {}
         self.fold = Fold("Defects and options", [])
         seed_row = setting("Seed", self.seed, tip="The same seed gives the same atoms")
-        seed_row.children = (*seed_row.children, self.again)
+        with_button(
+            seed_row, "↻", "Another one by chance: the next seed", lambda: setattr(state, "seed", state.seed + 1)
+        )
         super().__init__(
             [
                 widgets.HTML("<h2><i>1</i>Structure</h2>"),
@@ -57,7 +57,6 @@ class StructurePanel(widgets.VBox):
             ]
         )
         self.add_class("an-panel")
-        self.again.on_click(lambda _: setattr(state, "seed", state.seed + 1))
         self._show_structure()
         self._show_options()
 

@@ -61,6 +61,7 @@ class Train(widgets.VBox):
             self.state.set_path, self.state.source = wanted[0], "set"
         self.source.list_sets()
         self.run.list_runs()
+        self.curve.list_frames()
 
     def _show_report(self) -> None:
         report = self.state.report

@@ -11,7 +11,7 @@ from atomnb.train.cards import SUMMARY
 from atomnb.train.recipes import RECIPES
 from atomnb.widgets.progress import ProgressBar, time_text
 from atomnb.widgets.report import guarded
-from atomnb.widgets.settings import Choice, float_field, linked, setting, whole_field
+from atomnb.widgets.settings import Choice, float_field, linked, setting, whole_field, with_button
 from atomnb.widgets.train_state import TrainState
 
 SOURCES = (("Recipe", "recipe"), ("Labelled set", "set"))
@@ -30,7 +30,10 @@ class SourcePanel(widgets.VBox):
         self.set = Choice(on_choose=lambda path: setattr(state, "set_path", path))
         self.about = widgets.HTML()
         self.recipe_row = setting("Recipe", self.recipe, wide=True)
-        self.set_row = setting("Set", self.set, wide=True)
+        listing = guarded(state.show_report, "listing the sets")
+        self.set_row = with_button(
+            setting("Set", self.set, wide=True), "↻", "List the sets again", listing(self.list_sets)
+        )
         super().__init__(
             [widgets.HTML("<h2><i>1</i>What to learn</h2>"), self.kind, self.recipe_row, self.set_row, self.about]
         )

@@ -9,7 +9,7 @@ from atomnb.widgets.curve import LearningCurve
 from atomnb.widgets.parts import CodePanel
 from atomnb.widgets.pictures import Pictures, colour_of_class, grey, mixed, picture
 from atomnb.widgets.report import guarded
-from atomnb.widgets.settings import Choice, setting
+from atomnb.widgets.settings import Choice, setting, with_button
 from atomnb.widgets.train_preview import Preview
 from atomnb.widgets.train_state import TrainState
 
@@ -66,10 +66,12 @@ class CurvePanel(widgets.VBox):
         self.numbers = widgets.HTML()
         self.curve = LearningCurve()
         self.frame = Choice(on_choose=guarded(state.show_report, "opening the frame")(state.choose_frame))
-        self.frame.offer(state.frames(), state.frame)
+        self.list_frames()
         self.code = CodePanel()
         frame_row = setting("Real frame", self.frame, tip="A sample or an image of the data folder", wide=True)
         frame_row.add_class("an-broad")
+        listing = guarded(state.show_report, "listing the frames")
+        with_button(frame_row, "↻", "List the images of the data folder again", listing(self.list_frames))
         hint = widgets.HTML(
             '<p class="an-muted">The network looks at it again with every point of the lower curve.</p>'
         )
@@ -84,6 +86,10 @@ class CurvePanel(widgets.VBox):
         names = ["history", "steps", "recipe", "source", "set_path", "architecture", "minutes", "model_name", "run"]
         state.observe(guarded(state.show_report, "showing the curve")(lambda _: self._show()), names)
         self._show()
+
+    def list_frames(self) -> None:
+        """Offer the samples and the images there are now."""
+        self.frame.offer(self.state.frames(), self.state.frame)
 
     def _show(self) -> None:
         for name, box in self.boxes.items():

@@ -126,6 +126,24 @@ def test_a_broken_file_shows_what_to_do(page, served):
     assert page.locator(".an-go").is_disabled()
 
 
+def test_files_that_come_late_are_listed(page, served):
+    """When the page is opened, though its kernel was started before; and when the button is pressed."""
+    open_app(page, served, "find_atoms")  # now the kernel of the next page is being started
+    late, later = served.data / "late.npy", served.data / "later.npy"
+    try:
+        time.sleep(8)
+        np.save(late, np.zeros((8, 8), np.float32))
+        open_app(page, served, "find_atoms")
+        page.click("button:has-text('Folder')")
+        page.wait_for_selector(".an-item:has-text('late.npy')")
+        np.save(later, np.zeros((8, 8), np.float32))
+        page.click(".an-again:visible")
+        page.wait_for_selector(".an-item:has-text('later.npy')")
+    finally:
+        late.unlink(missing_ok=True)
+        later.unlink(missing_ok=True)
+
+
 def test_nothing_outside_the_data_folder_opens(page, served):
     open_app(page, served, "find_atoms", "?file=../../etc/passwd")
     page.wait_for_selector(".an-error >> text=not in the data folder")

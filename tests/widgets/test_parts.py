@@ -1,6 +1,7 @@
 """The parts a page is made of: data folder, pyramid, jobs, reports, upload, code, histogram bins."""
 
 import os
+import shutil
 import threading
 import time
 
@@ -11,6 +12,7 @@ from atomnb.errors import AtomnbError, ImageError
 from atomnb.widgets.debounce import debounced
 from atomnb.widgets.find_atoms_code import Request, Source, code_of, notebook_of
 from atomnb.widgets.folder import DataFolder
+from atomnb.widgets.folder_list import FolderList
 from atomnb.widgets.histogram import LinkedHistogram, bin_edges
 from atomnb.widgets.jobs import Jobs
 from atomnb.widgets.parts import Upload
@@ -25,6 +27,28 @@ def test_the_folder_lists_folders_and_images_only(folder):
         ("lattice.npy", False),
     ]
     assert [e.path for e in folder.entries("inner")] == ["inner/stack.npy"]
+
+
+def names_in(listed: FolderList) -> list[str]:
+    return [item["name"] for item in listed.items]
+
+
+def test_the_list_of_files_is_made_anew_whenever_the_browser_asks(folder):
+    """A page may be opened long after its process was started, and files come while it is open."""
+    listed = FolderList(
+        folder, endings={".npy"}, label="", empty="", on_file=lambda path: None, guard=lambda callback: callback
+    )
+    assert listed.can_list_again and names_in(listed) == ["inner", "lattice.npy"]
+    (folder.root / "new.npy").write_bytes(b"")
+    listed._handle_custom_msg({"kind": "list"}, [])
+    assert names_in(listed) == ["inner", "lattice.npy", "new.npy"]
+    listed.show("inner")
+    (folder.root / "inner" / "late.npy").write_bytes(b"")
+    listed._handle_custom_msg({"kind": "list"}, [])
+    assert names_in(listed) == ["..", "late.npy", "stack.npy"], "the folder shown is listed, not the first one"
+    shutil.rmtree(folder.root / "inner")
+    listed._handle_custom_msg({"kind": "list"}, [])
+    assert names_in(listed) == ["lattice.npy", "new.npy"] and listed.heading == "data/"
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")

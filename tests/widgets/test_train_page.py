@@ -33,6 +33,13 @@ def test_the_recipe_tells_what_it_is_for(page):
     assert "build one with Simulate" in page.source.about.value
 
 
+def test_images_that_came_after_the_start_can_be_watched_once_the_page_is_opened(page, tmp_path):
+    (tmp_path / "late.npy").write_bytes(b"")
+    assert "file:late.npy" not in [key for _, key in page.curve.frame.options]
+    page._open_query("")
+    assert "file:late.npy" in [key for _, key in page.curve.frame.options]
+
+
 @pytest.mark.slow
 def test_a_real_training_is_stopped_resumed_and_saved(page):
     """In a process of its own, with a few steps of a small network."""

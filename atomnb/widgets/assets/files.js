@@ -18,9 +18,18 @@ function render({ model, el }) {
   list.className = "an-list";
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", model.get("label"));
+  const place = document.createElement("div");
+  place.className = "an-place-line";
   const heading = document.createElement("div");
   heading.className = "an-place";
-  box.append(heading, filter, list);
+  const again = document.createElement("button");
+  again.className = "an-again";
+  again.textContent = "↻";
+  again.title = "List the folder again";
+  again.setAttribute("aria-label", again.title);
+  again.onclick = () => model.send({ kind: "list" });
+  place.append(heading, again);
+  box.append(place, filter, list);
   el.append(box);
 
   // The list alone is scrolled: scrollIntoView would move the page too.
@@ -34,9 +43,11 @@ function render({ model, el }) {
   const show = () => {
     const items = model.get("items");
     heading.textContent = model.get("heading");
-    heading.hidden = !model.get("heading");
+    place.hidden = !model.get("heading");
+    again.hidden = !model.get("can_list_again");
     heading.title = model.get("heading");
     filter.hidden = items.length < 12;
+    const top = list.scrollTop;
     const words = filter.hidden ? "" : filter.value.toLowerCase();
     list.replaceChildren();
     for (const item of items) {
@@ -57,18 +68,24 @@ function render({ model, el }) {
       row.onclick = () => model.send({ kind: "choose", key: item.key });
       list.append(row);
     }
+    list.scrollTop = top;
     reveal();
     if (!list.querySelector(".an-item:not([data-icon=up])")) list.append(words ? "Nothing matches." : model.get("empty"));
   };
   new ResizeObserver(reveal).observe(list);
   filter.oninput = show;
+  let listed = model.get("heading");
   model.on("change:items", () => {
-    filter.value = "";
-    list.scrollTop = 0;
+    if (listed !== model.get("heading")) {
+      filter.value = "";
+      list.scrollTop = 0;
+    }
+    listed = model.get("heading");
     show();
   });
   for (const trait of ["heading", "chosen"]) model.on(`change:${trait}`, show);
   show();
+  if (model.get("can_list_again")) model.send({ kind: "list" });
 }
 
 export default { render };
