@@ -44,13 +44,25 @@ plt.axis("off")
 plt.show()
 
 # %% [markdown]
-# ## 1. The rules
+# ## 1. Which model, which rules
+#
+# A model and rules are made for a material. Nobody needs to guess: the lattice tells. Here every atom has three neighbours
+# 1.42 Å away, and all are about as bright. In a dichalcogenide the neighbours would be of another brightness, in a
+# perovskite there would be four.
+
+# %%
+crystal = atomnb.recognize_crystal(image)
+print(crystal)
+print(f"model {crystal.model!r}, rules {crystal.rules!r}")
+
+# %% [markdown]
+# ## 2. The rules
 #
 # What may bond to what, and at which distance, stands in a small text file. Silicon may have up to four bonds, carbon
 # in the sheet no more than three. The perfect crystal is a honeycomb of rings of six.
 
 # %%
-rules = load_rules("graphene")
+rules = load_rules(crystal.rules)
 print(rules.summary)
 print("sets of rules:", ", ".join(atomnb.list_rules()))
 for (first, second), (low, high) in sorted(rules.ranges.items()):
@@ -58,12 +70,12 @@ for (first, second), (low, high) in sorted(rules.ranges.items()):
         print(f"{first}–{second}: {low} to {high} Å")
 
 # %% [markdown]
-# ## 2. One call
+# ## 3. One call
 #
 # `rules=` adds two things to an analysis: `graph`, the atoms with their bonds and rings, and `defects`, a table.
 
 # %%
-analysis = atomnb.analyze(image, model="graphene-si", rules="graphene")
+analysis = atomnb.analyze(image, model=crystal.model, rules=crystal.rules)
 graph, defects = analysis.graph, analysis.defects
 defects[["formula", "name", "kind", "confidence", "y", "x", "rings", "missing"]]
 
@@ -78,7 +90,7 @@ show_atoms(analysis, ax=ax, colour_by="species")
 plt.show()
 
 # %% [markdown]
-# ## 3. Bonds are probabilities
+# ## 4. Bonds are probabilities
 #
 # Each position has a standard error, so whether two atoms are bonded is a question of probability. The graph is the
 # most probable one in which no atom has too many bonds and no two bonds cross, found exactly and not bond by bond.
@@ -96,7 +108,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# ## 4. The same defect, wherever it lies
+# ## 5. The same defect, wherever it lies
 #
 # `topology` is a fingerprint of the atoms, bonds and rings of a defect. Two defects share it if one is a turned,
 # mirrored or distorted copy of the other; isomers, with the same formula but other bonds, do not.
@@ -114,7 +126,7 @@ mine = {defects["topology"][0]: "my favourite defect"}
 atomnb.find_defects(analysis.atoms, rules="graphene", names=mine)[["name", "formula"]].head(3)
 
 # %% [markdown]
-# ## 5. How sure?
+# ## 6. How sure?
 #
 # Confidence multiplies what must hold: the atoms are there, are what they are called, are bonded as drawn. In a noisy
 # image a missed carbon looks like a vacancy. So add noise and see which names survive. (An atom has about 160 pixels.)
@@ -123,7 +135,7 @@ atomnb.find_defects(analysis.atoms, rules="graphene", names=mine)[["name", "form
 for share in (1.0, 0.1, 0.03, 0.01, 0.005):
     noisy = np.random.default_rng(0).poisson(np.clip(pixels, 0, None) / pixels.mean() * 20 * share)
     noisy = atomnb.Micrograph(noisy.astype(float), pixel_size=image.pixel_size)
-    again = atomnb.analyze(noisy, model="graphene-si", rules="graphene").defects
+    again = atomnb.analyze(noisy, model=crystal.model, rules=crystal.rules).defects
     sure = again[(again["confidence"] > 0.7) & again["complete"]]
     print(f"{20 * share:4.1f} electrons per pixel: {', '.join(sorted(sure['name'])) or 'nothing sure'}")
 
