@@ -19,10 +19,17 @@ FACING_GAP = 2.80
 BOND_STRENGTH, FACING_STRENGTH, LIKE_STRENGTH = 8.0, 6.0, 2.0
 """eV/Å²: bonds; atoms that face each other in a column or across a line; other atoms of one kind."""
 
+EDGE_BOND_STRENGTH, EDGE_METAL_STRENGTH = 2.5, 12.0
+"""eV/Å² across 4|4E, where squares share edges: bonds, metals.
 
+On a line of the lattice's period a square whose metals are 2.6 Å apart cannot have four bonds of the usual length, so
+the bonds across the line give way, to 1.1 to 1.25 times a bond, and the metals of both sides stand as in the bulk
+metal: the line of metal–metal bonds of Enyashin et al., J. Phys. Chem. C 117, 10842 (2013), seen by Zhou et al., Nano
+Lett. 13, 2615 (2013). Relaxation by the neural potential CHGNet 0.3 (flat sheets of MoS2, WS2, MoSe2, MoTe2) ends there
+too: bonds along the line as in the bulk, metals 2.5 to 2.7 Å apart across it, M–X across it 3.0 Å and more.
+"""
 LINE_LOSS = 2.0
 """Å by which the two lines may shorten the box against perfect rows."""
-
 
 STRIP_CELLS = 3
 """Cells along x that are relaxed together: as many as make every spring shorter than half the box."""
@@ -132,7 +139,12 @@ def _springs(sheet: Sheet, place: np.ndarray, metal: np.ndarray, lengths: np.nda
     across = off & metal[pairs[:, 0]]
     rest = np.select([bonded, column, across], [bond, sheet.thickness, FACING_GAP], sheet.a)
     keep = bonded | column | across | (beside & ~off)
-    strength = np.select([bonded, column | across], [BOND_STRENGTH, FACING_STRENGTH], LIKE_STRENGTH)[keep]
+    edge = np.abs(place[pairs[:, 0], 1] - place[pairs[:, 1], 1]) > lengths[1] / 2  # 4|4E is where the box closes
+    strength = np.select(
+        [bonded & edge, across & edge, bonded, column | across],
+        [EDGE_BOND_STRENGTH, EDGE_METAL_STRENGTH, BOND_STRENGTH, FACING_STRENGTH],
+        LIKE_STRENGTH,
+    )[keep]
     none = np.zeros((0, 3), int)
     return Network(place, lengths, pairs[keep], rest[keep], strength, none, np.zeros(0), none[:, :2])
 

@@ -83,23 +83,46 @@ def test_a_random_alloy_mixes_pairs_by_chance():
     assert columns["SSe"] / pairs == pytest.approx(0.5, abs=4 * (0.25 / pairs) ** 0.5)
 
 
-@pytest.mark.parametrize("name", ["mos2-mirror-twin", "wse2-mirror-twin"])
-def test_twin_lines_keep_the_metals_six_bonds(name, bonds):
-    structure = create_structure(name, size_angstrom=(30, 15))
-    atoms = structure.atoms
-    assert structure.size_angstrom[0] >= 30
-    metal = np.isin(atoms.numbers, [42, 74])
-    pairs, length, _ = bonds(atoms, 2.9)
-    hetero = metal[pairs].sum(axis=1) == 1
-    count = np.bincount(pairs[hetero].ravel(), minlength=len(atoms))
-    across = round(structure.size_angstrom[1] / {"mos2-mirror-twin": 3.160, "wse2-mirror-twin": 3.282}[name])
-    assert set(count[metal]) == {6}
-    assert Counter(count[~metal].tolist())[4] == 3 * 2 * across
-    assert length[hetero].min() > 2.2 and length[hetero].max() < 2.8
-    far, between, _ = bonds(atoms, 3.0)
-    assert between[metal[far].all(axis=1)].min() > 2.3
-    assert between[~metal[far].any(axis=1)].min() > 2.7
+BONDS = {"mos2": 2.416, "ws2": 2.405, "mose2": 2.527, "wse2": 2.525, "mote2": 2.718}
+"""Length of the bond M–X in the sheet, Å."""
+
+
+@pytest.fixture(scope="module", params=[(name, size) for name in BONDS for size in (20, 33)], ids=str)
+def twin(request):
+    """A twinned sheet, its mask of metals and the length of its bonds."""
+    name, size = request.param
+    structure = create_structure(f"{name}-mirror-twin", size_angstrom=(size, 13))
+    assert structure.size_angstrom[0] >= size
+    return structure, np.isin(structure.atoms.numbers, [42, 74]), BONDS[name]
+
+
+def test_twin_lines_leave_every_atom_its_room(twin, bonds):
+    structure, metal, bond = twin
+    pairs, length, _ = bonds(structure.atoms, 3.3)
+    metals, chalcogens = metal[pairs].all(axis=1), ~metal[pairs].any(axis=1)
+    assert length[metals].min() >= 2.6
+    flat = np.abs(np.diff(structure.atoms.positions[pairs, 2], axis=1))[:, 0] < 0.5
+    assert length[chalcogens & flat].min(initial=9) >= 2.9 * bond / BONDS["mos2"]
+    assert length[chalcogens & ~flat].min(initial=9) > 2.7
+
+
+def test_twin_lines_keep_the_bonds_but_for_those_across_the_shared_edges(twin, bonds):
+    structure, metal, bond = twin
+    atoms, height = structure.atoms, structure.size_angstrom[0]
     assert sorted(d.name for d in structure.defects) == ["4|4E", "4|4P"]
+    line = next(d.yx_angstrom[0] for d in structure.defects if d.name == "4|4E")
+    pairs, length, _ = bonds(atoms, 1.32 * bond)
+    hetero = metal[pairs].sum(axis=1) == 1
+    pairs, length = pairs[hetero], length[hetero] / bond
+    count = np.bincount(pairs.ravel(), minlength=len(atoms))
+    period = 3**0.5 * (bond**2 - (np.ptp(atoms.positions[:, 2]) / 2) ** 2) ** 0.5
+    assert set(count[metal]) == {6}
+    assert Counter(count[~metal].tolist())[4] == 3 * 2 * round(structure.size_angstrom[1] / period)
+    beyond = (atoms.positions[pairs, 1] - line + height / 2) % height - height / 2
+    across = (beyond.prod(axis=1) < 0) & (np.abs(beyond).max(axis=1) < height / 4)
+    assert across.sum() == 4 * round(structure.size_angstrom[1] / period)
+    assert length[~across].min() > 0.94 and length[~across].max() < 1.06
+    assert length[across].min() > 1.1 and length[across].max() < 1.25
 
 
 def test_the_grains_of_a_twin_are_mirror_images():
