@@ -19,6 +19,7 @@ from atomnb.errors import AtomnbError, FileFormatError
 from atomnb.graph.record import DefectRecord
 from atomnb.io import safety
 from atomnb.io.atomic import atomic_path
+from atomnb.io.locked import locked
 
 FORMAT, VERSION = "atomnb-defect-library", 1
 """What the file calls itself. Version 1: a group per record, an index of all, names given by the user."""
@@ -192,7 +193,7 @@ class DefectLibrary:
         """A copy of the file to write to, which takes its place at the end."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _locked(self.path):
+            with locked(self.path.parent / f".{self.path.name}.lock"):
                 _clear_leftovers(self.path)
                 with atomic_path(self.path) as temporary:
                     if self.path.exists():
@@ -326,21 +327,6 @@ def _clear_leftovers(path: Path) -> None:
     """Remove what a killed `add` left behind; whoever holds the lock is the only writer."""
     for old in path.parent.glob(f".{path.stem[:40]}-*{path.suffix}"):
         old.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One writer at a time; the lock ends with its process, however that ends."""
-    with (path.parent / f".{path.name}.lock").open("a") as handle:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            import msvcrt
-
-            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _why(error: Exception, path: Path) -> str:

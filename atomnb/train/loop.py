@@ -140,11 +140,13 @@ def fit(
         run.losses.append(_one_step(run, forward, next(stream), loss, config, processes))
         _update_average(run.average, run.net, averaging_decay(run.step, config))
         run.step += 1
-        if run.step % config.log_steps == 0 or run.step == config.steps:
+        recorded = run.step % config.log_steps == 0 or run.step == config.steps
+        if recorded:
             speed = (run.step - first) * config.batch_size * processes.world / (time.perf_counter() - started)
             _record(run, validate, config, processes, speed)
             _tell(run, on_log if processes.is_first else None, run_dir if writes else None)
-        if writes and (time.perf_counter() - saved > config.checkpoint_seconds or run.step == config.steps):
+        late = time.perf_counter() - saved > config.checkpoint_seconds or run.step == config.steps
+        if writes and (late or (recorded and run.step - first <= config.log_steps)):  # soon after the start, too
             save_checkpoint(run_dir, run)
             saved = time.perf_counter()
     if writes and run.step < config.steps:

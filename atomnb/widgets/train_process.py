@@ -35,6 +35,7 @@ class TrainProcess:
             stderr=self._log,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             text=True,
+            start_new_session=True,  # what ends the kernel is for the kernel: the worker ends with its stdin
         )
         self._run_dir = Path(run_dir)
         self._thread = threading.Thread(target=self._read, daemon=True)

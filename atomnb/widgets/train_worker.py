@@ -1,12 +1,14 @@
 """The process that trains for the page *Train*: `python -m atomnb.widgets.train_worker RUN_DIR`, JSON lines on stdout.
 
-It stops, with a checkpoint, when its stdin says anything or closes: so it never outlives the page it works for.
+It stops, with a checkpoint, when its stdin says anything or closes: so it never outlives the page it works for. If the
+page has gone already, nobody hears what it says, and a worker that resumes the run waits for its end.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ from pathlib import Path
 import torch
 
 from atomnb.errors import AtomnbError, CancelledError
+from atomnb.io.locked import locked
 from atomnb.train.job import TrainJob, read_job
 from atomnb.train.loop import fit
 from atomnb.widgets.train_preview import preview_of, score, write_preview
@@ -29,11 +32,14 @@ VALIDATION_BATCHES = 1
 def main(run_dir: Path) -> None:
     """Train as the job in the folder says, telling stdout."""
     stop = threading.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     try:
-        _train(run_dir, read_job(run_dir), stop)
+        with locked(run_dir / ".lock"):
+            _train(run_dir, read_job(run_dir), stop)
         _say(kind="done")
     except CancelledError:
         _say(kind="stopped")
@@ -81,7 +87,10 @@ def _listen(stop: threading.Event) -> None:
 
 
 def _say(**message) -> None:
-    print(json.dumps(message), flush=True)
+    try:
+        print(json.dumps(message), flush=True)
+    except BrokenPipeError:  # the checkpoint must still be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
