@@ -150,6 +150,17 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any]:
     return state
 
 
+def kept_steps(run_dir: Path) -> int:
+    """The step from which the run goes on: that of its checkpoint, 0 where there is none.
+
+    Raises
+    ------
+    AtomnbError
+        If the checkpoint is damaged or of another version.
+    """
+    return read_checkpoint(run_dir)["step"] if (Path(run_dir) / "checkpoint.pt").exists() else 0
+
+
 def shipped_weights(run_dir: Path) -> Mapping[str, torch.Tensor]:
     """The averaged weights that a run made: those of its best validation, or its last where nothing was validated."""
     state = read_checkpoint(run_dir)

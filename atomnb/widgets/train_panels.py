@@ -119,7 +119,7 @@ class RunPanel(widgets.VBox):
         self.train.on_click(doing(lambda _: state.train()))
         self.resume.on_click(doing(lambda _: state.resume()))
         self.stop.on_click(lambda _: state.stop())
-        state.observe(lambda _: self._show(), ["status", "history", "steps", "run"])
+        state.observe(lambda _: self._show(), ["status", "history", "kept", "steps", "run"])
         state.observe(lambda _: self.list_runs(), ["status", "run"])
         self.list_runs()
         self._show()
@@ -146,8 +146,8 @@ class RunPanel(widgets.VBox):
         self.stop.layout.display = None if state.busy else "none"
         self.stop.disabled = state.status == "stopping"
         step = state.history[-1]["step"] if state.history else 0
-        self.resume.disabled = step >= state.steps
-        self.resume.tooltip = "Ask for more steps to go on" if step >= state.steps else "Go on where it stopped"
+        self.resume.disabled = state.kept >= state.steps
+        self.resume.tooltip = "Ask for more steps to go on" if self.resume.disabled else f"Go on from step {state.kept}"
         self.bar.value = step / max(1, state.steps)
         (self.progress.remove_class if state.busy else self.progress.add_class)("an-still")
         self.note.value = f'<span class="an-muted">{escape(self._text(step))}</span>'
@@ -159,6 +159,9 @@ class RunPanel(widgets.VBox):
         words = {"stopping": "stopping, saving a checkpoint", "stopped": "stopped", "done": "finished"}
         left = state.seconds_left
         end = words.get(state.status) or (f"{time_text(left)} left" if left is not None else "first batches")
+        if not state.busy and state.kept < step:
+            from_there = f"saved until step {state.kept}: Resume goes on from there"
+            end += f", {from_there}" if state.kept else ", nothing saved yet: Resume begins anew"
         return f"{step} of {state.steps} steps · {end}"
 
 
@@ -184,16 +187,18 @@ class SavePanel(widgets.VBox):
         )
         self.add_class("an-panel")
         self.button.on_click(guarded(state.show_report, "saving the model")(lambda _: state.save()))
-        state.observe(lambda _: self._show(), ["status", "run", "saved", "history"])
+        state.observe(lambda _: self._show(), ["status", "run", "saved", "kept"])
         state.jobs.observe(lambda _: self._show(), "busy")
         self._show()
 
     def _show(self) -> None:
         state = self.state
-        ready = bool(state.run) and not state.busy and bool(state.history)
+        ready = bool(state.run) and not state.busy and state.kept > 0
         self.name.placeholder = state.default_name
         self.button.disabled = not ready or state.jobs.busy
         why = "" if ready else "Train first; a run that was stopped can be saved too."
+        if state.run and not state.busy and not ready:
+            why = "This run ended before its first checkpoint: there is no model to save yet."
         self.why.value = f'<p class="an-muted">{why}</p>' if why else ""
         saved = state.saved
         if saved is None:

@@ -71,8 +71,10 @@ class TrainProcess:
 
     def _died(self, code: int) -> dict:
         said = (self._run_dir / "worker.log").read_text(encoding="utf-8", errors="replace")[-4000:]
+        kept = (self._run_dir / "checkpoint.pt").exists()
         message = (
             f"The training process ended by itself (exit status {code}). Often the memory was not enough: close other "
-            "programs, or train a smaller network. Resume goes on from the last checkpoint."
+            "programs, or train a smaller network. "
+            + ("Resume goes on from the last checkpoint." if kept else "It had no checkpoint yet: Resume begins anew.")
         )
         return {"kind": "error", "message": message, "expected": True, "details": said}

@@ -15,6 +15,7 @@ import traitlets
 import atomnb
 from atomnb.errors import AtomnbError
 from atomnb.train.job import JOB_FILE, TrainJob, read_job, write_job
+from atomnb.train.rundir import kept_steps
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
 from atomnb.widgets.report import ErrorReport, report_of
@@ -59,6 +60,9 @@ class TrainState(traitlets.HasTraits):
     status = traitlets.Unicode("new")
     run = traitlets.Unicode("")
     history = traitlets.List()
+    kept = traitlets.Int(0)
+    """Steps in the run's last checkpoint, from which it goes on and of which a model is saved; while it runs, those it
+    began with."""
     preview = traitlets.Any(None, allow_none=True)
     frame = traitlets.Unicode("")
     model_name = traitlets.Unicode("")
@@ -130,16 +134,15 @@ class TrainState(traitlets.HasTraits):
             from atomnb.data.labelled_set import open_labelled_set
 
             open_labelled_set(job.set_path).split("train")  # what is wrong with a set is told at once
-        self.history, self.preview, self.saved = [], None, None
+        self.history, self.kept, self.preview, self.saved = [], 0, None, None
         self.run = self._new_run(f"{job.source}-{job.architecture}")
         self._launch(job)
 
     def resume(self) -> None:
         """Go on with the run on the page, to the number of steps now asked for."""
         before = read_job(self.run_dir)
-        done = self.history[-1]["step"] if self.history else 0
-        if self.steps <= done:
-            raise AtomnbError(f"this run has {done} steps already: ask for more steps to go on.")
+        if self.steps <= self.kept:
+            raise AtomnbError(f"this run has {self.kept} steps already: ask for more steps to go on.")
         self._launch(replace(before, steps=self.steps, minutes=self.minutes, device=self.device))
 
     def new_run(self) -> None:
@@ -147,7 +150,7 @@ class TrainState(traitlets.HasTraits):
         if self.busy:
             raise AtomnbError("a training runs: stop it first.")
         with self.hold_trait_notifications():
-            self.run, self.status, self.history, self.preview, self.saved = "", "new", [], None, None
+            self.run, self.status, self.history, self.kept, self.preview, self.saved = "", "new", [], 0, None, None
 
     def open_run(self, name: str) -> None:
         """Show an earlier run, to go on with it or to save its model."""
@@ -163,7 +166,8 @@ class TrainState(traitlets.HasTraits):
             self.architecture, self.steps, self.minutes = job.architecture, job.steps, job.minutes
             self.history = _history(self.run_dir)
             self.preview = read_preview(self.run_dir)
-            self.status = "done" if self.history and self.history[-1]["step"] >= job.steps else "stopped"
+            self._look_up_kept()
+            self.status = "done" if self.kept >= job.steps else "stopped"
 
     def stop(self) -> None:
         """Stop after the next few steps, with a checkpoint."""
@@ -184,7 +188,9 @@ class TrainState(traitlets.HasTraits):
     def _hear(self, message: dict) -> None:
         kind = message["kind"]
         if kind == "ready":
-            self._began = (time.monotonic(), self.history[-1]["step"] if self.history else 0)
+            self._look_up_kept()
+            self.history = [record for record in _history(self.run_dir) if record["step"] <= self.kept]
+            self._began = (time.monotonic(), self.kept)
             self.status = "running" if self.status == "starting" else self.status
         elif kind == "log":
             record = message["record"]
@@ -192,12 +198,20 @@ class TrainState(traitlets.HasTraits):
         elif kind == "preview":
             self.preview = read_preview(self.run_dir)
         else:
+            self._look_up_kept()
             self.status = "done" if kind == "done" else "stopped"
         if kind == "error":
             text = message["message"]
             if not message["expected"]:
                 text += ". This is a fault in atomnb, not yours: please send the details below to the developers."
             self.show_report(ErrorReport("A problem while training", text, message["details"]))
+
+    def _look_up_kept(self) -> None:
+        try:
+            self.kept = kept_steps(self.run_dir)
+        except AtomnbError as error:
+            self.kept = 0
+            self.show_report(report_of(error, doing="reading the checkpoint"))
 
     def _new_run(self, base: str) -> str:
         name = re.sub(r"[^\w.+-]+", "-", base)
@@ -240,12 +254,17 @@ class TrainState(traitlets.HasTraits):
             raise AtomnbError(f"{name!r} is a model of atomnb's own: choose another name.")
         if (user_models_folder() / f"{name}.json").exists():
             raise AtomnbError(f"you have a model {name!r} already: choose another name.")
-        if not self.history or self.busy:
+        if not self.run or self.busy:
             raise AtomnbError("stop the training first, or wait for its end: then its model can be saved.")
-        run_dir, history = self.run_dir, self.history
+        if not self.kept:
+            raise AtomnbError(
+                "this run ended before its first checkpoint: press Resume to train its model first."
+            )
+        run_dir, steps = self.run_dir, self.kept
+        history = [record for record in self.history if record["step"] <= steps]
 
         def work(progress) -> Saved:
-            return _save(run_dir, name, history, user_models_folder(), progress)
+            return _save(run_dir, name, steps, history, user_models_folder(), progress)
 
         self.report = None
         failed = self._failing("saving the model")
@@ -272,13 +291,12 @@ class TrainState(traitlets.HasTraits):
         return lambda error: self.show_report(report_of(error, doing=doing))
 
 
-def _save(run_dir: Path, name: str, history: list[dict], folder: Path, progress) -> Saved:
+def _save(run_dir: Path, name: str, steps: int, history: list[dict], folder: Path, progress) -> Saved:
     from atomnb.locate.calibrate import fit_calibration_on
     from atomnb.nets.checkpoint import save_model
     from atomnb.train.rundir import shipped_weights
 
     progress(0.05, "reading the weights")
-    steps = history[-1]["step"]
     job = replace(read_job(run_dir), steps=steps)
     net = job.create_net()
     net.load_state_dict(shipped_weights(run_dir))

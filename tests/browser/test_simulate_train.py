@@ -3,6 +3,7 @@
 import pytest
 
 from atomnb.data.labelled_set import open_labelled_set
+from atomnb.train.rundir import read_run
 
 from .conftest import Served
 
@@ -96,6 +97,30 @@ def test_from_a_structure_to_a_model_in_find_atoms(workshop, page):
         "[...document.querySelectorAll('select')].some((s) => s.selectedOptions[0]?.textContent === 'mine')"
     )
     page.wait_for_selector(".an-card-box >> text=Trained on the labelled set first")
+
+
+def test_a_page_reloaded_while_it_trains_offers_the_run_again(workshop, page):
+    page.goto(f"{workshop.url}/apps/train", wait_until="commit")
+    page.wait_for_selector(".an-invite", timeout=PATIENCE_MS)
+    choose(page, "Architecture", "encoder–decoder")
+    fill(page, "Steps", 400)
+    page.click(".an-go:has-text('Train')")
+    page.wait_for_function(
+        "/^[1-9][0-9]* of 400/.test(document.querySelector('.an-progress .an-muted')?.textContent)", timeout=PATIENCE_MS
+    )
+    page.reload(wait_until="commit")
+    page.wait_for_selector(".an-invite", timeout=PATIENCE_MS)
+    page.wait_for_selector(
+        ".an-setting:has-text('Run') option:has-text('graphene-si-encoder-decoder-1')", state="attached"
+    )
+    choose(page, "Run", "graphene-si-encoder-decoder-1")
+    page.wait_for_selector("text=/[1-9][0-9]* of 400 steps · stopped/")
+    steps = int(page.locator(".an-progress .an-muted").inner_text().split()[0])
+    fill(page, "Steps", steps + 20)
+    page.click(".an-resume:enabled")
+    page.wait_for_selector(f"text={steps + 20} of {steps + 20} steps · finished", timeout=PATIENCE_MS)
+    sessions = read_run(workshop.data / "runs" / run)["sessions"]
+    assert [session["from_step"] > 0 for session in sessions] == [False, True]
 
 
 def test_train_says_what_is_missing(workshop, page):

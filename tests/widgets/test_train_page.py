@@ -40,6 +40,19 @@ def test_images_that_came_after_the_start_can_be_watched_once_the_page_is_opened
     assert "file:late.npy" in [key for _, key in page.curve.frame.options]
 
 
+def test_a_crashed_run_says_what_is_left_of_it(page):
+    state = page.state
+    state.run, state.steps, state.status = "mine", 2000, "stopped"
+    state.history = [{"step": 60, "loss": 0.1, "learning_rate": 1e-3, "images_per_second": 9.0}]
+    assert "60 of 2000 steps · stopped, nothing saved yet: Resume begins anew" in page.run.note.value
+    assert page.save.button.disabled and "before its first checkpoint" in page.save.why.value
+    state.kept = 40
+    assert "saved until step 40: Resume goes on from there" in page.run.note.value
+    assert "step 40" in page.run.resume.tooltip and not page.save.button.disabled
+    state.kept = 60
+    assert page.run.note.value.count("Resume") == 0 and page.save.why.value == ""
+
+
 @pytest.mark.slow
 def test_a_real_training_is_stopped_resumed_and_saved(page):
     """In a process of its own, with a few steps of a small network."""

@@ -57,17 +57,22 @@ def labelled(tmp_path):
     return "sets/squares.h5"
 
 
+def keep(state, steps: int) -> None:
+    """Write the checkpoint of an untrained network at that step, as the process would."""
+    net = state.job.create_net()
+    records = [{"step": steps, "loss": 0.1, "learning_rate": 0.0, "images_per_second": 9.0, "score": 0.5}]
+    run = Run(net, net, torch.optim.AdamW(net.parameters()), step=steps, history=records)
+    begin_session(state.run_dir, Run(net, net, run.optimizer), {"recipe": "x"}, {"config": {}, "device": "cpu"})
+    save_checkpoint(state.run_dir, run)
+    save_history(state.run_dir, run)
+
+
 def trained(state, steps: int = 40) -> None:
     """Let a run on the page come to its end, its network untrained."""
     state.steps = steps
     state.train()
     process = FakeProcess.last
-    net = state.job.create_net()
-    history = [{"step": steps, "loss": 0.1, "learning_rate": 0.0, "images_per_second": 9.0, "score": 0.5}]
-    run = Run(net, net, torch.optim.AdamW(net.parameters()), step=steps, history=history)
-    begin_session(state.run_dir, Run(net, net, run.optimizer), {"recipe": "x"}, {"config": {}, "device": "cpu"})
-    save_checkpoint(state.run_dir, run)
-    save_history(state.run_dir, run)
+    keep(state, steps)
     process.say({"kind": "ready", "steps": steps})
     process.log(steps, score=0.5)
     process.say({"kind": "done"})
@@ -105,6 +110,7 @@ def test_stop_and_resume_go_on_with_the_same_run(state):
     process.log(10)
     state.stop()
     assert process.stopped and state.status == "stopping"
+    keep(state, 10)
     process.say({"kind": "stopped"})
     assert state.status == "stopped" and not state.busy
     state.steps = 10
@@ -121,6 +127,40 @@ def test_an_error_of_the_process_becomes_a_report(state):
     FakeProcess.last.say({"kind": "error", "message": "the loss is NaN", "expected": True, "details": "Traceback"})
     assert state.status == "stopped"
     assert state.report.message == "the loss is NaN" and state.report.details == "Traceback"
+
+
+def test_a_run_that_crashed_tells_from_where_it_goes_on(state):
+    """Records after the last checkpoint are lost: the run is not as far as its curve."""
+    state.steps = 100
+    state.train()
+    FakeProcess.last.say({"kind": "ready", "steps": 100})
+    keep(state, 40)
+    FakeProcess.last.log(60)
+    FakeProcess.last.say({"kind": "error", "message": "killed", "expected": True, "details": ""})
+    assert state.kept == 40 and state.history[-1]["step"] == 60
+    name = state.run
+    state.new_run()
+    assert state.kept == 0
+    state.open_run(name)
+    assert state.kept == 40
+    state.resume()
+    FakeProcess.last.say({"kind": "ready", "steps": 100})
+    assert [record["step"] for record in state.history] == [40]
+    state.stop()
+    FakeProcess.last.say({"kind": "stopped"})
+    state.model_name = "mine"
+    state.save()
+    assert state.report is None, state.report
+    assert "trained for 40 steps" in list_models()[-1].summary
+
+
+def test_without_a_checkpoint_there_is_no_model_to_save(state):
+    state.train()
+    FakeProcess.last.log(60)
+    FakeProcess.last.say({"kind": "error", "message": "killed", "expected": True, "details": ""})
+    assert state.kept == 0
+    with pytest.raises(AtomnbError, match="before its first checkpoint: press Resume"):
+        state.save()
 
 
 def test_a_saved_model_is_found_by_name(state, tmp_path):
