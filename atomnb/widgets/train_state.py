@@ -257,9 +257,7 @@ class TrainState(traitlets.HasTraits):
         if not self.run or self.busy:
             raise AtomnbError("stop the training first, or wait for its end: then its model can be saved.")
         if not self.kept:
-            raise AtomnbError(
-                "this run ended before its first checkpoint: press Resume to train its model first."
-            )
+            raise AtomnbError("this run ended before its first checkpoint: press Resume to train its model first.")
         run_dir, steps = self.run_dir, self.kept
         history = [record for record in self.history if record["step"] <= steps]
 

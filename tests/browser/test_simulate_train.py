@@ -110,10 +110,9 @@ def test_a_page_reloaded_while_it_trains_offers_the_run_again(workshop, page):
     )
     page.reload(wait_until="commit")
     page.wait_for_selector(".an-invite", timeout=PATIENCE_MS)
-    page.wait_for_selector(
-        ".an-setting:has-text('Run') option:has-text('graphene-si-encoder-decoder-1')", state="attached"
-    )
-    choose(page, "Run", "graphene-si-encoder-decoder-1")
+    run = "graphene-si-encoder-decoder-1"
+    page.wait_for_selector(f".an-setting:has-text('Run') option:has-text('{run}')", state="attached")
+    choose(page, "Run", run)
     page.wait_for_selector("text=/[1-9][0-9]* of 400 steps · stopped/")
     steps = int(page.locator(".an-progress .an-muted").inner_text().split()[0])
     fill(page, "Steps", steps + 20)
