@@ -108,6 +108,13 @@ def class_colour(code: int) -> str:
     return BACKGROUND_COLOUR if code == 0 else GROUP_COLOURS[(code - 1) % len(GROUP_COLOURS)]
 
 
+def dose_text(scene: LabelledScene) -> str:
+    """The dose of a scene with its unit, or '' where it is not noted."""
+    dose = scene.details.get("dose")
+    unit = {"electrons_per_column": "e⁻ per column", "electrons_per_angstrom2": "e⁻/Å²"}
+    return "" if dose is None else f"{dose:,.0f} {unit.get(scene.details.get('dose_unit'), 'dose')}"
+
+
 def _chosen(scenes, n: int, seed: int | None) -> list[LabelledScene]:
     if seed is None or not hasattr(scenes, "__getitem__"):
         return list(islice(scenes, n))
@@ -136,10 +143,8 @@ def _draw_columns(ax, scene: LabelledScene, classes: Sequence[str]) -> None:
 
 
 def _title(scene: LabelledScene) -> str:
-    dose = scene.details.get("dose")
-    unit = {"electrons_per_column": "e⁻ per column", "electrons_per_angstrom2": "e⁻/Å²"}
-    told = f", {dose:,.0f} {unit.get(scene.details.get('dose_unit'), 'dose')}" if dose is not None else ""
-    return f"{scene.group}\n{scene.pixel_size:.3g} Å/px{told}"
+    dose = dose_text(scene)
+    return f"{scene.group}\n{scene.pixel_size:.3g} Å/px{', ' if dose else ''}{dose}"
 
 
 def _handles(scenes: list[LabelledScene], classes: Sequence[str]) -> list:

@@ -8,9 +8,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from atomnb.widgets.parts import CodePanel
-from atomnb.widgets.pictures import Pictures, colour_of_class, grey, painted, picture
+from atomnb.widgets.pictures import Pictures, grey, painted, picture
 from atomnb.widgets.progress import ProgressBar
 from atomnb.widgets.report import guarded
+from atomnb.widgets.samples import SampleViewer, numbers_of_classes
 from atomnb.widgets.settings import linked, setting, whole_field
 from atomnb.widgets.simulate_state import FILE, Shown, SimulateState
 
@@ -61,7 +62,7 @@ class ViewPanel(widgets.VBox):
             self.numbers.value = '<p class="an-muted">The truth shows up here.</p>'
             return
         if self.view.value == "Truth":
-            self.numbers.value = _numbers(shown)
+            self.numbers.value = numbers_of_classes(shown.classes)
             self.pictures.pictures = [_class_map(shown), _diffractogram(shown)]
         self._show_code()
 
@@ -88,6 +89,7 @@ class SetPanel(widgets.VBox):
         self.button.add_class("an-go")
         self.progress = ProgressBar(state.jobs, titles=("Building the set",))
         self.note, self.result = widgets.HTML(), widgets.HTML()
+        self.samples = SampleViewer(guard=guarded(state.show_report, "showing the set"))
         super().__init__(
             [
                 widgets.HTML(
@@ -109,6 +111,7 @@ class SetPanel(widgets.VBox):
                 self.progress,
                 self.note,
                 self.result,
+                self.samples,
             ]
         )
         self.doses.observe(lambda _: self._take_doses(), "value")
@@ -116,6 +119,7 @@ class SetPanel(widgets.VBox):
         self.button.on_click(guarded(state.show_report, "building the set")(lambda _: state.build_set()))
         names = ["set_structures", "set_images", "set_doses", "set_pixel_spread", "frame", "pixel_size", "shown"]
         state.observe(lambda _: self._show(), [*names, "structure", "detector", "engine", "built", "estimate"])
+        state.observe(lambda _: self._show_samples(), "built")
         state.jobs.observe(lambda _: self._show(), "busy")
         self._show()
 
@@ -132,6 +136,10 @@ class SetPanel(widgets.VBox):
         self.note.value = "".join(f'<p class="an-warning">{escape(text)}</p>' for text in self._warnings())
         built = state.built
         self.result.value = "" if built is None else _built(built)
+
+    def _show_samples(self) -> None:
+        built = self.state.built
+        self.samples.show(None if built is None else self.state.folder.root / built.path)
 
     def _warnings(self) -> list[str]:
         state, found = self.state, []
@@ -153,15 +161,6 @@ class SetPanel(widgets.VBox):
             each = f", about {seconds * state.set_structures / 60:.0f} min in all" if seconds else ""
             found.append(f"Each structure is a multislice simulation of its own{each}.")
         return found
-
-
-def _numbers(shown: Shown) -> str:
-    facts = [(name, count) for name, count in shown.classes.items()]
-    html = "".join(
-        f'<div><b>{count}</b><i style="background:{colour_of_class(k)}"></i>{escape(name)}</div>'
-        for k, (name, count) in enumerate(facts, start=1)
-    )
-    return f'<div class="an-numbers an-classes">{html}</div>'
 
 
 def _class_map(shown: Shown) -> dict:

@@ -9,6 +9,7 @@ from atomnb.widgets.curve import LearningCurve
 from atomnb.widgets.parts import CodePanel
 from atomnb.widgets.pictures import Pictures, colour_of_class, grey, mixed, picture
 from atomnb.widgets.report import guarded
+from atomnb.widgets.samples import SampleViewer
 from atomnb.widgets.settings import Choice, setting, with_button
 from atomnb.widgets.train_preview import Preview
 from atomnb.widgets.train_state import TrainState
@@ -18,6 +19,7 @@ EMPTY = (
     '<div class="an-invite"><div><b>What the network sees shows up here.</b><br>'
     "A simulated scene it has never learnt from, and a real frame: watch both get better.</div></div>"
 )
+WAITING = '<div class="{}">The first look comes after the first steps …</div>'
 
 
 class SightPanel(widgets.VBox):
@@ -26,21 +28,32 @@ class SightPanel(widgets.VBox):
     def __init__(self, state: TrainState) -> None:
         self.state = state
         self.invite = widgets.HTML()
+        self.samples = SampleViewer(guard=guarded(state.show_report, "showing the set"))
         self.pictures = Pictures(per_row=2)
         self.pictures.add_class("an-four")
         self.note = widgets.HTML()
-        super().__init__([self.invite, self.pictures, self.note])
+        super().__init__([self.invite, self.samples, self.pictures, self.note])
         self.add_class("an-sight")
         state.observe(guarded(state.show_report, "showing the preview")(lambda _: self._show()), "preview")
-        state.observe(lambda _: self._show_invite(), ["preview", "status"])
+        showing = guarded(state.show_report, "showing the set")
+        state.observe(showing(lambda _: self._show_samples()), ["source", "set_path", "preview"])
+        state.observe(lambda _: self._show_invite(), "status")
         self._show()
+        self._show_samples()
+
+    def _show_samples(self) -> None:
+        """Before there is anything to see of the network: what it is to learn from."""
+        state = self.state
+        wanted = state.source == "set" and state.set_path and state.preview is None
+        self.samples.show(state.folder.resolve(state.set_path) if wanted else None)
         self._show_invite()
 
     def _show_invite(self) -> None:
-        waiting = self.state.preview is None
-        self.invite.layout.display = None if waiting else "none"
-        text = "The first look comes after the first steps …" if self.state.busy else ""
-        self.invite.value = f'<div class="an-invite">{text}</div>' if text else EMPTY
+        state = self.state
+        waiting = state.preview is None
+        beside = self.samples.layout.display is None
+        self.invite.layout.display = None if waiting and (state.busy or not beside) else "none"
+        self.invite.value = EMPTY if not state.busy else WAITING.format("an-muted" if beside else "an-invite")
 
     def _show(self) -> None:
         preview = self.state.preview

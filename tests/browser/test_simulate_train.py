@@ -74,9 +74,15 @@ def test_from_a_structure_to_a_model_in_find_atoms(workshop, page):
     page.click("button:has-text('Build 6 images'):enabled")
     page.wait_for_selector("[data-set='sets/first.h5']", timeout=PATIENCE_MS)
     assert len(open_labelled_set(workshop.data / "sets" / "first.h5")) == 6
+    page.click(".an-samples button:has-text('›')")
+    page.wait_for_selector(".an-sample-number:has-text('2 of 6')")
+    last = page.locator(".an-samples .an-figure-canvas").last
+    last.scroll_into_view_if_needed()
+    assert last.bounding_box()["y"] + last.bounding_box()["height"] <= 801, "a long right side can be scrolled"
 
     page.goto(f"{workshop.url}/apps/train?set=sets/first.h5", wait_until="commit")
     page.wait_for_selector("text=6 images of 3 structures", timeout=PATIENCE_MS)
+    page.wait_for_selector(".an-sight .an-samples .an-figure[data-drawn=true]")
     choose(page, "Architecture", "encoder–decoder")
     fill(page, "Steps", STEPS)
     page.click(".an-go:has-text('Train')")

@@ -91,6 +91,16 @@ def test_too_small_frames_are_pointed_out_before_the_set_is_built(page):
     assert page.views.set.note.value == ""
 
 
+def test_the_set_that_was_built_can_be_looked_at(page):
+    viewer = page.views.set.samples
+    assert viewer.layout.display == "none"
+    page.state.set_structures, page.state.set_images = 3, 1
+    page.views.set.button.click()
+    assert page.state.report is None, page.state.report
+    assert viewer.layout.display is None and "of 3" in viewer.where.value
+    assert len(viewer.pictures.pictures) == 2 and "vacancy" in viewer.counts.value
+
+
 def test_multislice_can_run_only_after_its_estimate(page):
     page.microscope.engine.value = "multislice"
     assert page.microscope.run.disabled

@@ -16,6 +16,7 @@ from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
 from atomnb.widgets.train_preview import Preview, atoms_in, read_frame, score, write_preview
 from atomnb.widgets.train_state import TrainState
+from atomnb.widgets.train_views import SightPanel
 
 
 class FakeProcess:
@@ -65,6 +66,18 @@ def keep(state, steps: int) -> None:
     begin_session(state.run_dir, Run(net, net, run.optimizer), {"recipe": "x"}, {"config": {}, "device": "cpu"})
     save_checkpoint(state.run_dir, run)
     save_history(state.run_dir, run)
+
+
+def test_the_set_to_learn_from_is_shown_until_the_network_sees_something(state, labelled):
+    panel = SightPanel(state)
+    assert panel.samples.layout.display == "none" and panel.invite.layout.display is None
+    state.source, state.set_path = "set", labelled
+    assert "of 4" in panel.samples.where.value
+    assert panel.samples.layout.display is None and panel.invite.layout.display == "none"
+    state.train()
+    assert panel.samples.layout.display is None and "first look" in panel.invite.value
+    state.source = "recipe"
+    assert panel.samples.layout.display == "none" and panel.invite.layout.display is None
 
 
 def trained(state, steps: int = 40) -> None:
