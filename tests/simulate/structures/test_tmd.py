@@ -83,31 +83,37 @@ def test_a_random_alloy_mixes_pairs_by_chance():
     assert columns["SSe"] / pairs == pytest.approx(0.5, abs=4 * (0.25 / pairs) ** 0.5)
 
 
-BONDS = {"mos2": 2.416, "ws2": 2.405, "mose2": 2.527, "wse2": 2.525, "mote2": 2.718}
-"""Length of the bond M–X in the sheet, Å."""
+BONDS = {
+    "mos2": (2.416, 3.160),
+    "ws2": (2.405, 3.153),
+    "mose2": (2.527, 3.288),
+    "wse2": (2.525, 3.282),
+    "mote2": (2.718, 3.519),
+}
+"""Length of the bond M–X and lattice constant of the sheet, Å."""
 
 
 @pytest.fixture(scope="module", params=[(name, size) for name in BONDS for size in (20, 33)], ids=str)
 def twin(request):
-    """A twinned sheet, its mask of metals and the length of its bonds."""
+    """A twinned sheet, its mask of metals, the length of its bonds and its lattice constant."""
     name, size = request.param
     structure = create_structure(f"{name}-mirror-twin", size_angstrom=(size, 13))
     assert structure.size_angstrom[0] >= size
-    return structure, np.isin(structure.atoms.numbers, [42, 74]), BONDS[name]
+    return structure, np.isin(structure.atoms.numbers, [42, 74]), *BONDS[name]
 
 
 def test_twin_lines_leave_every_atom_its_room(twin, bonds):
-    structure, metal, bond = twin
+    structure, metal, _, period = twin
     pairs, length, _ = bonds(structure.atoms, 3.3)
     metals, chalcogens = metal[pairs].all(axis=1), ~metal[pairs].any(axis=1)
     assert length[metals].min() >= 2.6
     flat = np.abs(np.diff(structure.atoms.positions[pairs, 2], axis=1))[:, 0] < 0.5
-    assert length[chalcogens & flat].min(initial=9) >= 2.9 * bond / BONDS["mos2"]
+    assert length[chalcogens & flat].min(initial=9) >= 2.9 * period / 3.16
     assert length[chalcogens & ~flat].min(initial=9) > 2.7
 
 
 def test_twin_lines_keep_the_bonds_but_for_those_across_the_shared_edges(twin, bonds):
-    structure, metal, bond = twin
+    structure, metal, bond, period = twin
     atoms, height = structure.atoms, structure.size_angstrom[0]
     assert sorted(d.name for d in structure.defects) == ["4|4E", "4|4P"]
     line = next(d.yx_angstrom[0] for d in structure.defects if d.name == "4|4E")
@@ -115,7 +121,6 @@ def test_twin_lines_keep_the_bonds_but_for_those_across_the_shared_edges(twin, b
     hetero = metal[pairs].sum(axis=1) == 1
     pairs, length = pairs[hetero], length[hetero] / bond
     count = np.bincount(pairs.ravel(), minlength=len(atoms))
-    period = 3**0.5 * (bond**2 - (np.ptp(atoms.positions[:, 2]) / 2) ** 2) ** 0.5
     assert set(count[metal]) == {6}
     assert Counter(count[~metal].tolist())[4] == 3 * 2 * round(structure.size_angstrom[1] / period)
     beyond = (atoms.positions[pairs, 1] - line + height / 2) % height - height / 2
