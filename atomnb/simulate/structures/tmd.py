@@ -10,6 +10,7 @@ from atomnb._require import require
 from atomnb.simulate.structures.base import Defect, StructureError
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind, with_defaults
 from atomnb.simulate.structures.tmd_defects import EDITS, Model
+from atomnb.simulate.structures.tmd_relax import relaxed
 
 VACUUM = 3.0
 """Empty space (Å) above and below a sheet."""
@@ -109,7 +110,7 @@ def _substitute(symbols: np.ndarray, sites: np.ndarray, element: str, share: flo
 
 
 def _with_defects(sheet: Sheet, sites: Sites, symbols: np.ndarray, rng, options: dict) -> Draft:
-    """Each defect on a formula unit of its own, so that none alters another."""
+    """Each defect on a formula unit of its own, so that none alters another; then what is round them relaxes."""
     n = len(sites.metal)
     total = sum(options[key] for key in EDITS)
     if total > n:
@@ -118,16 +119,19 @@ def _with_defects(sheet: Sheet, sites: Sites, symbols: np.ndarray, rng, options:
         )
     positions = np.concatenate([sites.metal, sites.top, sites.bottom, sites.metal])
     model = Model(positions, np.append(symbols, symbols[:n]), np.arange(4 * n) < 3 * n, n, sheet, options)
+    perfect = model._replace(positions=positions.copy(), symbols=model.symbols.copy())
     units = iter(rng.permutation(n).tolist())
-    defects = []
+    edits, defects = [], []
     for key, edit in EDITS.items():
         for _ in range(options[key]):
             unit = next(units)
             site = edit(model, unit, bool(rng.integers(2)))
+            edits.append(site)
             x, y, _ = model.positions[site.atom]
             defects.append(Defect(site.kind, site.name, (float(y), float(x))))
+    place = relaxed(perfect, model, edits, sites.lengths) if edits else positions
     atoms = require("ase", extra="simulate").Atoms(
-        model.symbols[model.keep], model.positions[model.keep], cell=sites.lengths, pbc=(True, True, False)
+        model.symbols[model.keep], place[model.keep], cell=sites.lengths, pbc=(True, True, False)
     )
     return Draft(atoms, tuple(defects))
 

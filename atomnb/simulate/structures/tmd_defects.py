@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 ANTISITE_BOND = 2.62
 """Metal–metal distance (Å) of a metal atom on a chalcogen site, between the M–X bond and that of the bulk metal."""
 
-PAIR_BOND = 2.2
-"""Distance (Å) of the two chalcogens that stand in place of a metal atom."""
+PAIR_GAP = 2.4
+"""Distance (Å) of the two chalcogens that stand in place of a metal atom, before what is round them makes room."""
 
 
 class Model(NamedTuple):
@@ -89,7 +89,7 @@ def pair_on_metal(model: Model, unit: int, upper: bool) -> Edited:
     name = f"{model.sheet.chalcogen}2_{model.symbols[unit]}"
     spare = 3 * model.n + unit
     for atom, side in ((unit, 1), (spare, -1)):
-        model.positions[atom, 2] += side * PAIR_BOND / 2
+        model.positions[atom, 2] += side * PAIR_GAP / 2
         model.symbols[atom] = model.sheet.chalcogen
     model.keep[spare] = True
     return Edited("antisite", name, unit)

@@ -25,9 +25,11 @@ EDGE_BOND_STRENGTH, EDGE_METAL_STRENGTH = 2.5, 12.0
 On a line of the lattice's period a square whose metals are 2.6 Å apart cannot have four bonds of the usual length, so
 the bonds across the line give way, to 1.1 to 1.25 times a bond, and the metals of both sides stand as in the bulk
 metal. Zhou et al., Nano Lett. 13, 2615 (2013) name the lines; Enyashin et al., J. Phys. Chem. C 117, 10842 (2013) find
-metal–metal bonds along one of them. Relaxation by the neural potential CHGNet 0.3 (flat sheets of MoS2, WS2, MoSe2, MoTe2) ends there
-too: bonds along the line as in the bulk, metals 2.5 to 2.7 Å apart across it, M–X across it 3.0 Å and more.
+metal–metal bonds along one of them. Relaxation by the neural potential CHGNet 0.3 (flat sheets of MoS2, WS2, MoSe2 and
+MoTe2) ends there too: bonds along the line as in the bulk, metals 2.5 to 2.7 Å apart across it, M–X across it 3.0 Å and
+more.
 """
+
 LINE_LOSS = 2.0
 """Å by which the two lines may shorten the box against perfect rows."""
 

@@ -11,6 +11,15 @@ pytest.importorskip("ase")
 
 SIZE = (30, 30)
 
+BONDS = {
+    "mos2": (2.416, 3.160),
+    "ws2": (2.405, 3.153),
+    "mose2": (2.527, 3.288),
+    "wse2": (2.525, 3.282),
+    "mote2": (2.718, 3.519),
+}
+"""Length of the bond M–X and lattice constant of the sheet, Å."""
+
 
 @pytest.mark.parametrize(
     ("name", "bond", "content"),
@@ -83,14 +92,64 @@ def test_a_random_alloy_mixes_pairs_by_chance():
     assert columns["SSe"] / pairs == pytest.approx(0.5, abs=4 * (0.25 / pairs) ** 0.5)
 
 
-BONDS = {
-    "mos2": (2.416, 3.160),
-    "ws2": (2.405, 3.153),
-    "mose2": (2.527, 3.288),
-    "wse2": (2.525, 3.282),
-    "mote2": (2.718, 3.519),
-}
-"""Length of the bond M–X and lattice constant of the sheet, Å."""
+@pytest.mark.parametrize("name", list(BONDS))
+@pytest.mark.parametrize("option", ["v_x", "v_x2", "v_m", "m_x", "m_x2", "x2_m", "chalcogen_dopants"])
+def test_round_a_defect_no_atoms_touch(name, option, bonds):
+    """Metals stand as in the bulk metal, everything else no nearer than covalent radii say, less a tenth."""
+    radii = pytest.importorskip("ase.data").covalent_radii
+    atoms = create_structure(name, size_angstrom=SIZE, seed=2, options={option: 3}).atoms
+    pairs, length, _ = bonds(atoms, 3.4)
+    metals = np.isin(atoms.numbers, [42, 74])[pairs].sum(axis=1)
+    assert length[metals == 2].min(initial=9) > 2.6
+    share = length / radii[atoms.numbers[pairs]].sum(axis=1)
+    assert share[metals == 0].min(initial=9) > 0.9
+    # tungsten's bonds are shorter in the sheet than its radius says
+    assert share[metals == 1].min() > min(0.9, 0.98 * BONDS[name][0] / radii[atoms.numbers[[0, -1]]].sum())
+
+
+@pytest.mark.parametrize(
+    ("option", "least", "most"), [("v_x", -0.10, -0.03), ("v_x2", -0.2, -0.08), ("v_m", 0.06, 0.2)]
+)
+def test_atoms_round_a_gap_move_as_theory_says(option, least, most):
+    """Mo–Mo closes in on a missing sulfur (DFT: by 0.05 to 0.1 Å), S–S opens round a missing metal."""
+    structure = create_structure("mos2", size_angstrom=SIZE, options={option: 1})
+    size = np.array(structure.size_angstrom)
+    lost = 16 if option == "v_m" else 42
+    sites = structure.atoms.positions[structure.atoms.numbers == lost]
+    flat = (sites[:, 1::-1] - structure.defects[0].yx_angstrom + size / 2) % size - size / 2
+    around = sites[np.hypot(*flat.T) < 2.2]
+    around = around[np.abs(around[:, 2] - around[0, 2]) < 0.3]
+    assert len(around) == 3
+    gap = around - np.roll(around, 1, axis=0)
+    gap[:, :2] -= size[::-1] * np.round(gap[:, :2] / size[::-1])
+    change = np.linalg.norm(gap, axis=1) - 3.160
+    assert least < change.min() and change.max() < most
+
+
+def test_the_sulfur_pair_on_a_metal_site_pushes_the_sulfur_round_it_away(bonds):
+    atoms = create_structure("mos2", size_angstrom=SIZE, options={"x2_m": 1}).atoms
+    pairs, length, _ = bonds(atoms, 2.8)
+    sulfur = (atoms.numbers[pairs] == 16).all(axis=1)
+    assert sulfur.sum() == 7  # six round the pair, and the pair
+    assert length[sulfur].min() > 2.1 and length[sulfur].max() < 2.5
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["mos2", "mote2"])
+def test_defects_side_by_side_leave_atoms_their_room(name, seed, bonds):
+    radii = pytest.importorskip("ase.data").covalent_radii
+    options = {"v_x": 4, "v_x2": 4, "v_m": 4, "m_x": 4, "m_x2": 4, "x2_m": 4}
+    atoms = create_structure(name, size_angstrom=SIZE, seed=seed, options=options).atoms
+    pairs, length, _ = bonds(atoms, 2.8)
+    other = ~np.isin(atoms.numbers, [42])[pairs].all(axis=1)
+    assert (length / radii[atoms.numbers[pairs]].sum(axis=1))[other].min() > 0.8
+
+
+def test_atoms_far_from_defects_stay_where_they_were():
+    perfect = create_structure("mos2", size_angstrom=(50, 50)).atoms
+    atoms = create_structure("mos2", size_angstrom=(50, 50), options={"v_m": 1}).atoms
+    nearest = np.linalg.norm(atoms.positions[:, None] - perfect.positions[None], axis=-1).min(axis=1)
+    assert (nearest > 1e-6).sum() < 70 and 0.03 < nearest.max() < 0.2
 
 
 @pytest.fixture(scope="module", params=[(name, size) for name in BONDS for size in (20, 33)], ids=str)
