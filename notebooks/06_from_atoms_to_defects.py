@@ -46,9 +46,9 @@ plt.show()
 # %% [markdown]
 # ## 1. Which model, which rules
 #
-# A model and rules are made for a material. Nobody needs to guess: the lattice tells. Here every atom has three neighbours
-# 1.42 Å away, and all are about as bright. In a dichalcogenide the neighbours would be of another brightness, in a
-# perovskite there would be four.
+# A model and rules are made for a material. Nobody needs to guess: the lattice tells. Here every atom has three
+# neighbours 1.42 Å away, and all are about as bright. In a dichalcogenide the neighbours would be of another brightness,
+# in a perovskite there would be four.
 
 # %%
 crystal = atomnb.recognize_crystal(image)
