@@ -47,8 +47,8 @@ plt.show()
 # ## 1. Which model, which rules
 #
 # A model and rules are made for a material. Nobody needs to guess: the lattice tells. Here every atom has three
-# neighbours 1.42 Å away, and all are about as bright. In a dichalcogenide the neighbours would be of another brightness,
-# in a perovskite there would be four.
+# neighbours 1.42 Å away, and all are about as bright. In a dichalcogenide the neighbours would be of another
+# brightness, in a perovskite there would be four.
 
 # %%
 crystal = atomnb.recognize_crystal(image)
