@@ -44,7 +44,8 @@ class ImageCanvas(anywidget.AnyWidget):
     groups, where they have any. `vacancies` (float32: y, x, score of each) are drawn as empty sites. Atoms that are
     `true` were not found but put there: they are told by their names alone and have no score or error. `bonds` are
     float32 (y, x, y, x, probability of each); `rings` and `outlines` are closed lines over the image, of which
-    `outline` is the one clicked last, by its id, and `marked` those not dimmed.
+    `outline` is the one clicked last, by its id, and `marked` those not dimmed. `busy` says what is being done while
+    the image shown is out of date: it is dimmed.
     """
 
     _esm = ASSETS / "canvas.js"
@@ -78,6 +79,7 @@ class ImageCanvas(anywidget.AnyWidget):
     show_errors = traitlets.Bool(False).tag(sync=True)
     pixel_size = traitlets.Float(None, allow_none=True).tag(sync=True)
     hint = traitlets.Unicode("").tag(sync=True)
+    busy = traitlets.Unicode("").tag(sync=True)
     colours = traitlets.List(list(GROUP_COLOURS)).tag(sync=True)
     plain_colour = traitlets.Unicode(UNGROUPED_COLOUR).tag(sync=True)
     flag_names = traitlets.Dict({str(f.value): f.name.lower().replace("_", " ") for f in Flag}).tag(sync=True)

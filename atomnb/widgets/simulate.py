@@ -67,6 +67,8 @@ class Simulate(widgets.VBox):
         state.observe(lambda _: self._show_stale(), CHOICES)
         state.observe(drawing(lambda _: self._show()), "shown")
         state.observe(lambda _: self._show_report(), "report")
+        state.preview.observe(lambda _: self._show_busy(), ["busy", "message"])
+        state.jobs.observe(lambda _: self._show_stale(), ["busy", "title"])
         self.canvas.hint = "Simulating …"
 
     def _show(self) -> None:
@@ -83,15 +85,20 @@ class Simulate(widgets.VBox):
         self.canvas.set_atoms(_table(scene))
         self._show_stale()
 
+    def _show_busy(self) -> None:
+        """While another image is being made, the one shown and its truth are dimmed, and a line says what is done."""
+        preview = self.state.preview
+        waiting = preview.busy and self.state.shown is not None
+        self.canvas.busy = f"{preview.message or 'simulating'} …" if waiting else ""
+        (self.add_class if waiting else self.remove_class)("an-outdated")
+
     def _show_stale(self) -> None:
-        state = self.state
+        state, jobs = self.state, self.state.jobs
         waiting = state.stale and state.awaits_multislice
-        self.stale.value = (
-            '<p class="an-warning">This is the image of the former choices: estimate and run multislice on the left '
-            "to see the new one.</p>"
-            if waiting
-            else ""
-        )
+        runs = jobs.busy and jobs.title == "Multislice"
+        text = "This is the image of the former choices: "
+        text += "multislice is running." if runs else "estimate and run multislice on the left to see the new one."
+        self.stale.value = f'<p class="an-warning">{text}</p>' if waiting else ""
         self.stale.layout.display = None if waiting else "none"
 
     def _show_report(self) -> None:

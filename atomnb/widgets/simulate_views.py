@@ -44,6 +44,7 @@ class ViewPanel(widgets.VBox):
                 ]
             ),
         }
+        self.boxes["Truth"].add_class("an-truth")
         super().__init__([self.view, *self.boxes.values()])
         self.add_class("an-panel")
         self.add_class("an-results")

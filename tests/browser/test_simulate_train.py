@@ -45,6 +45,10 @@ def test_simulate_shows_image_truth_and_diffraction(page, served):
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     assert page.locator(".an-viewer").bounding_box()["height"] < 800
     page.wait_for_function("Number(document.querySelector('.an-viewer').dataset.shown) > 200")
+    choose(page, "Family", "Amorphous")  # takes seconds
+    page.wait_for_selector(".an-busy >> text=building the structure")
+    page.wait_for_selector(".an-subject >> text=amorphous")
+    page.wait_for_selector(".an-busy", state="hidden")
     choose(page, "Family", "Graphene")
     page.wait_for_function("document.querySelector('.an-subject').textContent.includes('graphene')")
     page.wait_for_selector(".an-classes >> text=C")

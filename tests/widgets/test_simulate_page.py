@@ -91,6 +91,30 @@ def test_too_small_frames_are_pointed_out_before_the_set_is_built(page):
     assert page.views.set.note.value == ""
 
 
+def test_while_a_structure_is_built_the_old_image_is_dimmed_and_says_so(page, monkeypatch):
+    seen, build = [], page.state._structure
+
+    def watched(request):
+        seen.append((page.canvas.busy, "an-outdated" in page._dom_classes))
+        return build(request)
+
+    monkeypatch.setattr(page.state, "_structure", watched)
+    page.state.choose_structure("graphene")
+    assert set(seen) == {("building the structure …", True)}
+    assert page.canvas.busy == "" and "an-outdated" not in page._dom_classes
+
+
+def test_while_multislice_runs_nobody_is_told_to_run_it(page, monkeypatch):
+    page.state.choose_engine("multislice")
+    assert "estimate and run multislice" in page.stale.value
+    told = []
+    monkeypatch.setattr(page.state, "_simulate", lambda request, progress: told.append(page.stale.value))
+    monkeypatch.setattr(page.state, "_take", lambda shown: None)
+    page.state.run_multislice()
+    assert "multislice is running" in told[0] and "estimate and run" not in told[0]
+    assert "estimate and run multislice" in page.stale.value  # it ended without an image
+
+
 def test_the_set_that_was_built_can_be_looked_at(page):
     viewer = page.views.set.samples
     assert viewer.layout.display == "none"

@@ -118,7 +118,9 @@ class Viewer {
     this.emptyNote = element("div", "an-empty");
     this.legend = element("div", "an-legend");
     this.legend.hidden = true;
-    this.stage.append(this.canvas, this.emptyNote, this.legend);
+    this.busyNote = element("div", "an-busy", { role: "status" });
+    this.busyNote.append(element("span", ""));
+    this.stage.append(this.canvas, this.emptyNote, this.legend, this.busyNote);
     this.status = element("div", "an-status");
     this.where = element("span", "an-where");
     this.what = element("span", "an-what");
@@ -184,7 +186,7 @@ class Viewer {
     on(["atoms", "species", "vacancies"], () => this.takeAtoms());
     on(["bonds", "rings", "outlines"], () => this.takeStructure());
     on(["overlay", "threshold", "selected", "current", "points", "spacing", "pixel_size", "show_atoms",
-      "show_probability", "show_errors", "show_bonds", "show_certainty", "show_rings", "show_outlines", "marked", "outline", "tool", "hint", "layers", "tools", "group_names", "true"], () => this.refresh());
+      "show_probability", "show_errors", "show_bonds", "show_certainty", "show_rings", "show_outlines", "marked", "outline", "tool", "hint", "busy", "layers", "tools", "group_names", "true"], () => this.refresh());
     this.model.on("msg:custom", (message, buffers) => {
       if (message.kind === "tile") this.takeTile(message, buffers[0]);
       if (message.kind === "picture") this.savePicture(message.name);
@@ -252,6 +254,9 @@ class Viewer {
 
   refresh() {
     this.emptyNote.textContent = this.model.get("hint");
+    const busy = this.model.get("busy");
+    this.busyNote.dataset.on = String(Boolean(busy));
+    if (busy) this.busyNote.firstChild.textContent = busy;
     for (const [name, button] of Object.entries(this.toolButtons)) {
       button.setAttribute("aria-pressed", String(this.model.get("tool") === name));
       button.disabled = !this.view?.version;
