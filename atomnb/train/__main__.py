@@ -6,10 +6,13 @@ On several GPUs: `torchrun --standalone --nproc-per-node 4 -m atomnb.train unive
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
+from atomnb.errors import AtomnbError
 from atomnb.nets.registry import create_net
 from atomnb.train.distributed import join_processes, leave_processes
 from atomnb.train.loop import TrainConfig, fit
@@ -17,17 +20,51 @@ from atomnb.train.patches import stream_batches
 from atomnb.train.recipes import RECIPES, recipe
 
 
-def main() -> None:
-    """Train, printing a line every 50 steps; run again with the same folder to go on after an interruption."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(words: Sequence[str] | None = None) -> None:
+    """Train, printing a line every 50 steps; run again with the same folder to go on after an interruption.
+
+    An error is one line with its remedy and exit status 1.
+    """
+    options = _parser().parse_args(words)
+    try:
+        _train(options)
+    except AtomnbError as error:
+        print(f"atomnb.train: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m atomnb.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", nargs="?", default="universal", choices=sorted(RECIPES))
     parser.add_argument("--run", type=Path, help="folder of checkpoints (default: runs/MODEL)")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--seed", type=int, default=0, help="of the first weights and of the scenes")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--workers", type=int, default=1, help="processes that simulate; a GPU keeps a dozen busy")
+    parser.add_argument("--steps", type=_at_least(1), help="instead of the recipe's")
+    parser.add_argument("--seed", type=_at_least(0), default=0, help="of the first weights and of the scenes")
+    parser.add_argument("--threads", type=_at_least(1))
+    parser.add_argument(
+        "--workers", type=_at_least(0), default=1, help="processes that simulate; a GPU keeps a dozen busy"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args()
+    return parser
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """Reads a whole number that is not below `least`."""
+
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        return value
+
+    return whole
+
+
+def _train(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     chosen = recipe(options.model)
@@ -46,18 +83,15 @@ def main() -> None:
             workers=options.workers,
         )
 
-    def report(record: dict) -> None:
-        print(
-            "step {step:6d}  loss {loss:.5f}  rate {learning_rate:.5f}  {images_per_second:.0f} images/s".format(
-                **record
-            ),
-            flush=True,
-        )
-
     net = create_net(chosen.net, {"n_classes": len(chosen.classes)}, seed=config.seed)
     run_dir = options.run or Path("runs") / options.model
-    fit(net, batches, config=config, run_dir=run_dir, recipe=options.model, processes=processes, on_log=report)
+    fit(net, batches, config=config, run_dir=run_dir, recipe=options.model, processes=processes, on_log=_report)
     leave_processes()
+
+
+def _report(record: dict) -> None:
+    line = "step {step:6d}  loss {loss:.5f}  rate {learning_rate:.5f}  {images_per_second:.0f} images/s"
+    print(line.format(**record), flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,20 @@ from atomnb.train.rundir import Run, begin_session, open_run, save_checkpoint, s
 
 AVERAGING = ("ema", "swa", "none")
 
+COUNTS = {"steps": 1, "batch_size": 1, "log_steps": 1, "validate_steps": 1, "warmup_steps": 0, "patience": 0, "seed": 0}
+"""Settings that are whole numbers, and the least each may be."""
+
+RANGES = {
+    "learning_rate": (1e-12, 1e3),
+    "weight_decay": (0.0, 1e3),
+    "decay_share": (0.0, 1.0),
+    "ema_decay": (0.0, 1.0),
+    "swa_share": (0.0, 1.0),
+    "gradient_clip": (1e-12, np.inf),
+    "checkpoint_seconds": (0.0, np.inf),
+}
+"""Bounds of the other settings; NaN is in none."""
+
 MAX_SKIPPED = 10
 """Steps in a row that may be left out for a gradient that is not finite, before the run is given up."""
 
@@ -56,6 +70,13 @@ class TrainConfig:
     """Compile the network first, which takes about a minute and needs a C++ compiler: for long runs on GPUs."""
 
     def __post_init__(self) -> None:
+        for name, least in COUNTS.items():
+            value = getattr(self, name)
+            if not (value >= least and float(value).is_integer()):
+                raise AtomnbError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise AtomnbError(f"{name} must be between {low:g} and {high:g}, got {getattr(self, name)!r}.")
         if self.averaging not in AVERAGING:
             raise AtomnbError(f"averaging must be one of {', '.join(AVERAGING)}, got {self.averaging!r}.")
 

@@ -1,9 +1,13 @@
 """`python -m atomnb.train`: what it says is what happens, and it happens again."""
 
 import json
+import resource
 import subprocess
 import sys
 
+import pytest
+
+from atomnb.train.__main__ import main
 from atomnb.train.rundir import read_run
 
 
@@ -26,3 +30,33 @@ def test_a_run_is_repeated_by_its_seed(tmp_path):
         assert read_run(tmp_path / name)["sessions"][0]["config"]["seed"] == seed
     assert losses(tmp_path / "one") == losses(tmp_path / "again")
     assert losses(tmp_path / "one") != losses(tmp_path / "other")
+
+
+def test_a_folder_of_another_version_is_one_line(tmp_path, capsys):
+    (tmp_path / "run.json").write_text('{"format": 99}')
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(SystemExit) as ended:
+        main(["dumbbell", "--run", str(tmp_path), "--steps", "1", "--workers", "0"])
+    said = capsys.readouterr()
+    assert ended.value.code == 1 and said.out == ""
+    assert said.err.count("\n") == 1 and "format 99" in said.err and "another folder" in said.err
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    """The file system refuses to grow a file beyond a few kB, as a full one would."""
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+
+    done = run("dumbbell", "--run", tmp_path, "--steps", 1, "--threads", 1, "--workers", 0, preexec_fn=full)
+    assert done.returncode == 1
+    assert "make room and train again" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize("words", [("--steps", "-3"), ("--steps", "0"), ("--steps", "many"), ("--threads", "0")])
+def test_numbers_that_cannot_be_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["dumbbell", *words])
+    assert ended.value.code == 2
+    assert f"argument {words[0]}: must be a whole number of at least 1" in capsys.readouterr().err

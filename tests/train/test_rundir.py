@@ -216,6 +216,20 @@ def test_no_averaging_keeps_the_last_weights():
         config(averaging="lawa")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("steps", "batch_size", "log_steps", "validate_steps") for value in (0, -3, 2.5)),
+        *(("learning_rate", value) for value in (0.0, -1e-3, float("nan"), float("inf"))),
+        *(("patience", -1), ("warmup_steps", -1), ("decay_share", 1.5), ("gradient_clip", 0.0), ("ema_decay", -0.1)),
+        *(("weight_decay", float("nan")), ("checkpoint_seconds", -1.0), ("seed", -1)),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(name, value):
+    with pytest.raises(AtomnbError, match=name):
+        config(**{name: value})
+
+
 def test_one_gradient_that_is_not_finite_is_left_out_but_many_end_the_run():
     def explodes_at(steps):
         state = {"step": -1}
