@@ -1,6 +1,7 @@
 """The recipes of the shipped models, as one command: `python -m atomnb.train universal`.
 
-On several GPUs: `torchrun --standalone --nproc-per-node 4 -m atomnb.train universal`.
+On several GPUs: `torchrun --standalone --nproc-per-node 4 -m atomnb.train universal --folder runs/mine` (`--run` is
+`--folder` too, but torchrun takes it for an option of its own).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m atomnb.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", nargs="?", default="universal", choices=sorted(RECIPES))
-    parser.add_argument("--run", type=Path, help="folder of checkpoints (default: runs/MODEL)")
+    parser.add_argument("--folder", "--run", type=Path, help="of the checkpoints (default: runs/MODEL)")
     parser.add_argument("--steps", type=_at_least(1), help="instead of the recipe's")
     parser.add_argument("--seed", type=_at_least(0), default=0, help="of the first weights and of the scenes")
     parser.add_argument("--threads", type=_at_least(1))
@@ -84,7 +85,7 @@ def _train(options: argparse.Namespace) -> None:
         )
 
     net = create_net(chosen.net, {"n_classes": len(chosen.classes)}, seed=config.seed)
-    run_dir = options.run or Path("runs") / options.model
+    run_dir = options.folder or Path("runs") / options.model
     fit(net, batches, config=config, run_dir=run_dir, recipe=options.model, processes=processes, on_log=_report)
     leave_processes()
 

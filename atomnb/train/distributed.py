@@ -62,7 +62,7 @@ def join_processes(device: str = "cpu") -> Processes:
 
     Examples
     --------
-    `torchrun --standalone --nproc-per-node 4 -m atomnb.train universal` starts four.
+    `torchrun --standalone --nproc-per-node 4 -m atomnb.train universal --folder runs/mine` starts four.
     """
     if "WORLD_SIZE" not in os.environ:
         return Processes(device=device)

@@ -141,7 +141,7 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any]:
     """
     path = Path(run_dir) / "checkpoint.pt"
     if not path.exists():
-        raise AtomnbError(f"{run_dir} holds no checkpoint: train first (python -m atomnb.train --run {run_dir}).")
+        raise AtomnbError(f"{run_dir} holds no checkpoint: train first (python -m atomnb.train --folder {run_dir}).")
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from atomnb.train.__main__ import main
+from atomnb.train.__main__ import _parser, main
 from atomnb.train.rundir import read_run
 
 
@@ -24,7 +24,7 @@ def losses(folder):
 def test_a_run_is_repeated_by_its_seed(tmp_path):
     """In fresh processes: the first weights and the scenes follow the seed, which the folder keeps."""
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
-        words = ("dumbbell", "--run", tmp_path / name, "--steps", 1, "--threads", 1, "--seed", seed)
+        words = ("dumbbell", "--folder", tmp_path / name, "--steps", 1, "--threads", 1, "--seed", seed)
         done = run(*words)
         assert done.returncode == 0, done.stderr
         assert read_run(tmp_path / name)["sessions"][0]["config"]["seed"] == seed
@@ -36,7 +36,7 @@ def test_a_folder_of_another_version_is_one_line(tmp_path, capsys):
     (tmp_path / "run.json").write_text('{"format": 99}')
     (tmp_path / "checkpoint.pt").write_bytes(b"")
     with pytest.raises(SystemExit) as ended:
-        main(["dumbbell", "--run", str(tmp_path), "--steps", "1", "--workers", "0"])
+        main(["dumbbell", "--folder", str(tmp_path), "--steps", "1", "--workers", "0"])
     said = capsys.readouterr()
     assert ended.value.code == 1 and said.out == ""
     assert said.err.count("\n") == 1 and "format 99" in said.err and "another folder" in said.err
@@ -48,7 +48,7 @@ def test_a_full_disk_is_one_line(tmp_path):
     def full():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 
-    done = run("dumbbell", "--run", tmp_path, "--steps", 1, "--threads", 1, "--workers", 0, preexec_fn=full)
+    done = run("dumbbell", "--folder", tmp_path, "--steps", 1, "--threads", 1, "--workers", 0, preexec_fn=full)
     assert done.returncode == 1
     assert "make room and train again" in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0
@@ -60,3 +60,15 @@ def test_numbers_that_cannot_be_are_refused(words, capsys):
         main(["dumbbell", *words])
     assert ended.value.code == 2
     assert f"argument {words[0]}: must be a whole number of at least 1" in capsys.readouterr().err
+
+
+def test_no_option_is_mistaken_for_one_of_torchrun():
+    """Which reads ours before it hands them on; `--run` is kept for those who start without it."""
+    from torch.distributed.run import get_args_parser
+
+    options = [name for action in _parser()._actions for name in action.option_strings if name not in ("--run", "-h")]
+    words = ["dumbbell", *(part for name in options for part in (name, "1"))]
+    taken = get_args_parser().parse_args(["--standalone", "--nproc-per-node", "2", "-m", "atomnb.train", *words])
+    assert taken.training_script_args == words
+    assert "--folder" in options
+    assert _parser().parse_args(["--run", "x"]) == _parser().parse_args(["--folder", "x"])
