@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,9 +17,13 @@ import torch
 from atomnb.errors import AtomnbError
 from atomnb.nets.registry import create_net
 from atomnb.train.distributed import join_processes, leave_processes
-from atomnb.train.loop import TrainConfig, fit
+from atomnb.train.job import TrainJob
+from atomnb.train.loop import AVERAGING, TrainConfig, fit
 from atomnb.train.patches import stream_batches
 from atomnb.train.recipes import RECIPES, recipe
+from atomnb.train.validate import unseen_score
+
+VALIDATION_BATCHES = 4
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -47,6 +52,28 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=_at_least(0), default=1, help="processes that simulate; a GPU keeps a dozen busy"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--validate",
+        type=_at_least(1),
+        metavar="STEPS",
+        help="every so many steps, take the loss on scenes of other seeds, and keep the weights that were best there",
+    )
+    parser.add_argument(
+        "--patience",
+        type=_at_least(0),
+        default=0,
+        metavar="N",
+        help="stop after N validations without a better one, by default one in 500 steps (default: train all steps)",
+    )
+    parser.add_argument(
+        "--average",
+        choices=AVERAGING,
+        default="ema",
+        help="the weights kept: exponential average, plain mean of the last quarter, or the last ones (default: ema)",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="the network first: a minute and a C++ compiler, for long runs on GPUs"
+    )
     return parser
 
 
@@ -69,7 +96,7 @@ def _train(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     chosen = recipe(options.model)
-    config = TrainConfig(steps=options.steps or chosen.steps, seed=options.seed)
+    config = _config(options, chosen.steps)
 
     processes = join_processes(options.device)
     share = (processes.rank, processes.world)
@@ -86,13 +113,40 @@ def _train(options: argparse.Namespace) -> None:
 
     net = create_net(chosen.net, {"n_classes": len(chosen.classes)}, seed=config.seed)
     run_dir = options.folder or Path("runs") / options.model
-    fit(net, batches, config=config, run_dir=run_dir, recipe=options.model, processes=processes, on_log=_report)
+    job = TrainJob(recipe=options.model, batch_size=config.batch_size, seed=config.seed)
+    score = unseen_score(partial(job.unseen, VALIDATION_BATCHES, images=config.batch_size, seed=config.seed))
+    history = fit(
+        net,
+        batches,
+        config=config,
+        run_dir=run_dir,
+        recipe=options.model,
+        validate=score if options.validate or options.patience else None,
+        processes=processes,
+        on_log=_report,
+    ).history
+    if processes.is_first and history[-1]["step"] < config.steps:
+        print(f"{config.patience} validations without a better one: stopped early, the best weights are kept")
     leave_processes()
+
+
+def _config(options: argparse.Namespace, steps: int) -> TrainConfig:
+    validate = options.validate or TrainConfig.validate_steps
+    return TrainConfig(
+        steps=options.steps or steps,
+        seed=options.seed,
+        patience=options.patience,
+        averaging=options.average,
+        compile=options.compile,
+        validate_steps=validate,
+        log_steps=min(validate, TrainConfig.log_steps),
+    )
 
 
 def _report(record: dict) -> None:
     line = "step {step:6d}  loss {loss:.5f}  rate {learning_rate:.5f}  {images_per_second:.0f} images/s"
-    print(line.format(**record), flush=True)
+    unseen = f"  unseen loss {-record['score']:.5f}" if "score" in record else ""
+    print(line.format(**record) + unseen, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,18 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+import torch
 
+from atomnb.train import __main__ as command
 from atomnb.train.__main__ import _parser, main
-from atomnb.train.rundir import read_run
+from atomnb.train.job import TrainJob
+from atomnb.train.loop import TrainConfig, Trained
+from atomnb.train.recipes import RECIPES, Recipe, recipe
+from atomnb.train.rundir import read_run, shipped_weights
+from atomnb.train.validate import mean_loss, unseen_score
 
 
 def run(*words, **options):
@@ -72,3 +79,66 @@ def test_no_option_is_mistaken_for_one_of_torchrun():
     assert taken.training_script_args == words
     assert "--folder" in options
     assert _parser().parse_args(["--run", "x"]) == _parser().parse_args(["--folder", "x"])
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The recipe *dumbbell*, of small scenes and a small network."""
+    scenes = replace(recipe("dumbbell").curriculum[-1][1], size=48)
+    monkeypatch.setitem(RECIPES, "dumbbell", Recipe(((0, scenes),), steps=50, net="encoder-decoder"))
+
+
+@pytest.mark.parametrize(
+    ("words", "changes", "validates"),
+    [
+        ((), {}, False),
+        (("--patience", "3"), {"patience": 3}, True),
+        (("--validate", "20"), {"validate_steps": 20, "log_steps": 20}, True),
+        (("--validate", "200"), {"validate_steps": 200}, True),
+        (("--average", "swa"), {"averaging": "swa"}, False),
+        (("--compile",), {"compile": True}, False),
+    ],
+)
+def test_options_reach_the_training(small, monkeypatch, tmp_path, words, changes, validates):
+    """And without them nothing is other than it was."""
+    given = {}
+
+    def fit(net, batches, **options):
+        given.update(options)
+        return Trained(net, [{"step": 50}])
+
+    monkeypatch.setattr(command, "fit", fit)
+    main(["dumbbell", "--folder", str(tmp_path), "--device", "cpu", *words])
+    assert given["config"] == TrainConfig(steps=50, **changes)
+    assert (given["validate"] is not None) == validates
+
+
+def test_patience_ends_a_run_with_its_best_weights(small, monkeypatch, tmp_path, capsys):
+    scores, seen = iter([-0.9, -0.5, -0.7, -0.6]), []
+
+    def score(net):
+        seen.append(next(net.parameters()).detach().clone())
+        return next(scores)
+
+    monkeypatch.setattr(command, "unseen_score", lambda make: score)
+    words = ("--steps", "50", "--workers", "0", "--device", "cpu", "--validate", "1", "--patience", "2")
+    main(["dumbbell", "--folder", str(tmp_path), *words])
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 5 and "unseen loss 0.60000" in said[3] and "stopped early" in said[4]
+    assert torch.equal(next(iter(shipped_weights(tmp_path).values())), seen[1])
+
+
+def test_the_score_is_of_scenes_that_training_does_not_see(small):
+    job = TrainJob(recipe="dumbbell", architecture="encoder-decoder", batch_size=2, seed=3)
+    net, made = job.create_net().eval(), []
+
+    def make():
+        made.append(job.unseen(2, images=2, seed=3))
+        return made[0]
+
+    score = unseen_score(make)
+    assert not made, "nothing is simulated before the first validation"
+    assert score(net) == score(net) == -mean_loss(net, made[0]) < 0
+    assert len(made) == 1
+    learnt = [next(job.batches(first)).images for first in (0, 2)]
+    assert not any(torch.equal(a, b.images) for a in learnt for b in made[0])
