@@ -319,6 +319,143 @@ def gold_particle_edge():
     return crystal[inside]
 
 
+def seen_along(cell, axes):
+    """A crystal with the lattice vectors `axes` (rows of whole numbers, perpendicular) as x, y and the beam z."""
+    from ase.build import make_supercell
+
+    turned = make_supercell(cell, axes)
+    turned.set_cell(turned.cell.lengths(), scale_atoms=True)
+    turned.translate([0.7, 0.9, 0.3])
+    turned.wrap()
+    return turned
+
+
+def palladium_diselenide():
+    """One layer of pentagonal PdSe2: Se–Se pairs 1.88 Å apart in projection.
+
+    Bulk lattice and positions of Soulard et al., Inorg. Chem. 43 (2004) 1943.
+    """
+    sites = [
+        ("Pd", 0, 0, 0.5), ("Pd", 0.5, 0.5, 0.5), ("Se", 0.388, 0.883, 0.46), ("Se", 0.888, 0.617, 0.54),
+        ("Se", 0.612, 0.117, 0.54), ("Se", 0.112, 0.383, 0.46),
+    ]  # fmt: skip
+    cell = cell_of(sites, [5.7457, 5.8679, 17.9])
+    cell.translate([0.8, 1.3, 0])
+    cell.wrap()
+    return cell.repeat((5, 5, 1))
+
+
+def chromium_triiodide():
+    """One layer of CrI3 (a = 6.867 Å; McGuire et al., Chem. Mater. 27 (2015) 612): faint Cr in two of three hollows."""
+    from ase import Atoms
+
+    sites = [(1 / 3, 2 / 3, 0.5), (2 / 3, 1 / 3, 0.5)]
+    sites += [(x, y, 0.63) for x, y in ((0.35, 0), (0, 0.35), (0.65, 0.65))]
+    sites += [(x, y, 0.37) for x, y in ((0.65, 0), (0, 0.65), (0.35, 0.35))]
+    cell = Atoms("Cr2I6", scaled_positions=sites, cell=[6.867, 6.867, 12.0, 90, 90, 120], pbc=True)
+    return hexagonal_sheet(cell, 5, 3)
+
+
+def titanium_carbide_mxene():
+    """One layer of Ti3C2O2 from above (a = 3.06 Å): the three layers of Ti cover the three sites of a hexagonal net."""
+    from ase import Atoms
+
+    a, b, c = (0, 0), (1 / 3, 2 / 3), (2 / 3, 1 / 3)
+    heights = [
+        ("Ti", a, 0.0), ("Ti", b, 2.4), ("Ti", c, -2.4), ("C", c, 1.3), ("C", b, -1.3), ("O", a, 3.4), ("O", a, -3.4)
+    ]  # fmt: skip
+    scaled = [(*xy, 0.5 + h / 12) for _, xy, h in heights]
+    symbols = [symbol for symbol, _, _ in heights]
+    cell = Atoms(symbols, scaled_positions=scaled, cell=[3.06, 3.06, 12.0, 90, 90, 120], pbc=True)
+    return hexagonal_sheet(cell, 9, 5)
+
+
+def oxide_interface():
+    """Four cells of LaAlO3 on four of SrTiO3 along [100]: in LaAlO3 strained to it, only La is bright."""
+    rows, height = [], 0.0
+    for a_site, b_site, step in [("Sr", "Ti", 3.905)] * 4 + [("La", "Al", 3.75)] * 4:
+        middle = height + step / 2
+        rows += [(a_site, 0, height, 0), ("O", 0.5, height, 0.5)]
+        rows += [(b_site, 0.5, middle, 0.5), ("O", 0.5, middle, 0), ("O", 0, middle, 0.5)]
+        height += step
+    cell = cell_of([(symbol, x, y / height, z) for symbol, x, y, z in rows], [3.905, height, 3.905])
+    cell.translate([0.8, 0.6, 0.3])
+    cell.wrap()
+    return cell.repeat((8, 1, 10))
+
+
+def bismuth_telluride():
+    """Bi2Te3 along [11-20] (Feutelais et al., Mater. Res. Bull. 28 (1993) 591): quintuple layers and their gaps."""
+    from ase.spacegroup import crystal
+
+    basis = [(0, 0, 0.4000), (0, 0, 0), (0, 0, 0.2095)]
+    cell = crystal(["Bi", "Te", "Te"], basis, spacegroup=166, cellpar=[4.395, 4.395, 30.44, 90, 90, 120])
+    return seen_along(cell, [[1, 2, 0], [0, 0, 1], [1, 0, 0]]).repeat((4, 1, 10))
+
+
+def magnetite():
+    """Fe3O4 along [110] (a = 8.396 Å; oxygen at 0.2549, Fleet 1981): columns of Fe with one or two atoms a period."""
+    from ase.spacegroup import crystal
+
+    basis = [(1 / 8, 1 / 8, 1 / 8), (1 / 2, 1 / 2, 1 / 2), (0.2549, 0.2549, 0.2549)]
+    cell = crystal(["Fe", "Fe", "O"], basis, spacegroup=227, setting=2, cellpar=[8.396] * 3 + [90] * 3)
+    return seen_along(cell, [[-1, 1, 0], [0, 0, 1], [1, 1, 0]]).repeat((2, 3, 3))
+
+
+def graphene_beside_boron_nitride():
+    """A coherent zigzag border of graphene and h-BN at their mean lattice constant, 2.48 Å."""
+    from ase.build import graphene
+
+    sheet = hexagonal_sheet(graphene(formula="BN", a=2.48, vacuum=6.0), 12, 7)
+    upper = sheet.positions[:, 1] > 0.5 * sheet.cell[1, 1]
+    symbols = np.array(sheet.get_chemical_symbols())
+    symbols[upper] = "C"
+    sheet.set_chemical_symbols(symbols)
+    return sheet
+
+
+def molybdenum_disulfide_phases():
+    """2H beside 1T' MoS2, joined along the zigzag rows: S2 columns on one side, single S and Mo chains on the other.
+
+    2H a = 3.16 Å; 1T' b = 5.72 Å with 2.77 Å between the Mo of a chain (Eda et al., ACS Nano 6 (2012) 7311), and the
+    heights of WTe2's chalcogens.
+    """
+    a, half = 3.17, 1.56
+    plain = [("Mo", 0.0, 1.83, 0), ("S", 0.5, 0.915, half), ("S", 0.5, 0.915, -half)]
+    plain += [("Mo", 0.5, 4.575, 0), ("S", 0, 3.66, half), ("S", 0, 3.66, -half)]
+    distorted = [("Mo", 0.0, 1.72, 0.0), ("Mo", 0.5, 3.99, 0.1), ("S", 0.0, 3.40, 1.72), ("S", 0.5, 2.31, -1.72)]
+    distorted += [("S", 0.5, 0.53, 1.35), ("S", 0.0, 5.18, -1.35)]
+    atoms = [(s, x, y + 5.49 * k, z) for k in range(3) for s, x, y, z in plain]
+    gap = 0.35  # at either border, so that no bond is too short
+    atoms += [(s, x, y + 5.49 * 3 + gap + 5.72 * k, z) for k in range(2) for s, x, y, z in distorted]
+    height = 5.49 * 3 + 5.72 * 2 + 2 * gap
+    sites = [(s, x, y / height, 0.5 + z / 12) for s, x, y, z in atoms]
+    return cell_of(sites, [a, height, 12.0]).repeat((9, 1, 1))
+
+
+def tilted_tungsten():
+    """W along [111] (a = 3.165 Å), leaning 6 mrad off the axis along x."""
+    from ase.build import bulk
+
+    crystal = seen_along(bulk("W", "bcc", a=3.165, cubic=True), [[1, -1, 0], [1, 1, -2], [1, 1, 1]]).repeat((7, 4, 9))
+    crystal.positions[:, 0] += 6e-3 * (crystal.positions[:, 2] - crystal.cell[2, 2] / 2)
+    crystal.wrap()
+    return crystal
+
+
+def lead_halide_perovskite():
+    """CsPbBr3, tetragonal, along [001] (a = 8.259, c = 5.897 Å; Hirotsu et al. 1974): octahedra turned in phase.
+
+    How far is a choice: Br at 0.22, where 0.25 is not turned.
+    """
+    from ase.spacegroup import crystal
+
+    basis = [(0, 0, 0), (0, 0.5, 0.5), (0, 0, 0.5), (0.22, 0.72, 0)]
+    cell = crystal(["Pb", "Cs", "Br", "Br"], basis, spacegroup=127, cellpar=[8.259, 8.259, 5.897, 90, 90, 90])
+    cell.translate([1.0, 1.2, 0.3])
+    return cell.repeat((4, 4, 6))
+
+
 MATERIALS: dict[str, Material] = {
     "hbn": Material(
         boron_nitride, 0.10, 60, 31, (60, 180), 0.75, 0.065, vacancies=5, configurations=8, interpolation=3
@@ -357,6 +494,38 @@ MATERIALS: dict[str, Material] = {
     "mg1120": Material(magnesium, 0.18, 100, 26, (50, 110), 0.85, 0.13, vacancies=5),
     "cu_sigma5": Material(copper_grain_boundary, 0.16, 100, 26, (60, 110), 0.80, 0.085, vacancies=5),
     "au_edge": Material(gold_particle_edge, 0.12, 100, 26, (60, 110), 0.85, 0.085, vacancies=4),
+    "pdse2": Material(
+        palladium_diselenide, 0.11, 80, 30, (65, 180), 0.75, {"Pd": 0.065, "Se": 0.075}, vacancies=4,
+        configurations=6, interpolation=3, aberrations={"defocus": 8.0, "C12": 12.0, "phi12": 1.1},
+    ),
+    "cri3": Material(
+        chromium_triiodide, 0.17, 60, 32, (60, 180), 0.90, {"Cr": 0.08, "I": 0.09}, vacancies=4,
+        configurations=6, interpolation=3,
+    ),
+    "ti3c2": Material(
+        titanium_carbide_mxene, 0.13, 100, 29, (48, 180), 0.85, {"Ti": 0.07, "C": 0.07, "O": 0.09}, vacancies=4,
+        configurations=6, interpolation=3, aberrations={"defocus": -10.0},
+    ),
+    "lao_sto": Material(
+        oxide_interface, 0.15, 300, 20, (55, 110), 0.80, {"Sr": 0.08, "Ti": 0.07, "La": 0.08, "Al": 0.07, "O": 0.08},
+    ),
+    "bi2te3": Material(bismuth_telluride, 0.21, 200, 21, (55, 110), 0.95, {"Bi": 0.12, "Te": 0.11}),
+    "fe3o4_110": Material(
+        magnetite, 0.10, 300, 24, (60, 110), 0.75, {"Fe": 0.075, "O": 0.085},
+        aberrations={"C12": 14.0, "phi12": 0.3, "C21": 250.0, "phi21": 1.0},
+    ),
+    "g_hbn": Material(
+        graphene_beside_boron_nitride, 0.09, 60, 34, (55, 200), 0.80, 0.065, vacancies=3,
+        configurations=8, interpolation=3, aberrations={"C12": 8.0, "phi12": 0.9},
+    ),
+    "mos2_2h_1t": Material(
+        molybdenum_disulfide_phases, 0.12, 100, 30, (70, 200), 0.75, {"Mo": 0.065, "S": 0.075}, vacancies=4,
+        configurations=8, interpolation=3,
+    ),
+    "w111_tilted": Material(tilted_tungsten, 0.28, 200, 23, (80, 120), 0.95, 0.055, vacancies=5),
+    "cspbbr3": Material(
+        lead_halide_perovskite, 0.25, 200, 20, (50, 100), 1.0, {"Cs": 0.19, "Pb": 0.13, "Br": 0.17},
+    ),
 }  # fmt: skip
 
 

@@ -16,7 +16,20 @@ def _neighbour_distances(atoms, k):
 
 @pytest.mark.parametrize(
     ("name", "spacing"),
-    [("hbn", 1.446), ("gaas110", 1.413), ("cdte110", 1.620), ("au001", 2.039), ("srtio3", 1.9525), ("mg1120", 2.765)],
+    [
+        ("hbn", 1.446),
+        ("gaas110", 1.413),
+        ("cdte110", 1.620),
+        ("au001", 2.039),
+        ("srtio3", 1.9525),
+        ("mg1120", 2.765),
+        ("pdse2", 1.88),
+        ("ti3c2", 1.767),
+        ("bi2te3", 2.150),
+        ("g_hbn", 1.432),
+        ("w111_tilted", 2.584),
+        ("cspbbr3", 2.575),
+    ],
 )
 def test_columns_lie_at_the_crystal_s_distance(name, spacing):
     columns, owner = mv.columns_of(mv.MATERIALS[name].build())

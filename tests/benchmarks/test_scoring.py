@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import scoring
+from make_validation import fourier_resample
 from scipy.spatial import cKDTree
 
 
@@ -39,14 +40,16 @@ def test_columns_sit_on_the_maxima_of_the_noise_free_images():
     """Truth and image agree for every validation material: no offset between columns and maxima."""
     for name, path in scoring.specimens(scoring.VALIDATION).items():
         with np.load(path) as held:
-            image, step = held["image"].astype(float).T, held["sampling"]
+            image, step = held["image"].astype(float).T, held["sampling"] / 4
+            image = fourier_resample(image, tuple(4 * n for n in image.shape))  # all may lie between two pixels
             heavy = scoring.relative_weight(held["columns"]) >= 0.9
             yx = (held["columns"][heavy, :2] / step)[:, ::-1]
-        tops = np.argwhere(image == scoring.ndimage.maximum_filter(image, 5, mode="wrap"))
+        tops = np.argwhere(image == scoring.ndimage.maximum_filter(image, 17, mode="wrap"))
         distance, index = cKDTree(tops).query(yx)
         offset = (tops[index] - yx)[distance < 0.4 / step.mean()] * step.mean()
         assert len(offset) > 0.8 * heavy.sum(), name
-        assert np.abs(offset.mean(0)).max() < 0.05, name
+        most = 0.1 if "tilted" in name else 0.03  # the beam keeps to where a leaning column begins
+        assert np.abs(offset.mean(0)).max() < most, name
 
 
 def test_the_kit_and_the_scoring_agree():
