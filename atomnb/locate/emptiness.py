@@ -86,9 +86,20 @@ class FittedColumns:
         beforehand = np.array([VACANT, 1 - VACANT, *([VACANT] if half_full else [])])
         return float(softmax(np.log(beforehand) - (share - fillings) ** 2 / (2 * variance))[0])
 
-    def _intensity_at(self, place) -> tuple[float, float]:
+    def significance(self, place_yx) -> float:
+        """Intensity of a column at a place over its standard error; NaN where pixels lack or columns are too few.
+
+        The background may be curved: what the probe's tails, which no Gaussian has, leave of the columns around is
+        wider than a column. An empty place between bright columns, which would seem to hold a faint one, has none.
+        """
+        if not self.usable:
+            return np.nan
+        found, error = self._intensity_at(np.asarray(place_yx, float), curved=True)
+        return found / error if error > 0 else np.nan
+
+    def _intensity_at(self, place, *, curved: bool = False) -> tuple[float, float]:
         """Integrated intensity of a column at the place and its standard error, by least squares with the columns
-        within `reach` and a plane; NaN where pixels lack."""
+        within `reach` and a plane, or a paraboloid; NaN where pixels lack."""
         low = np.maximum(np.ceil(place - self.reach).astype(int), 0)
         high = np.minimum(np.floor(place + self.reach).astype(int) + 1, self.pixels.shape)
         y, x = np.mgrid[low[0] : high[0], low[1] : high[1]]
@@ -100,8 +111,10 @@ class FittedColumns:
         for i in set(around).difference(near):
             part = part - self.intensity[i] * _column(y, x, self.positions_yx[i], self.sigma[i])
         shapes = [_column(y, x, self.positions_yx[i], self.sigma[i]) for i in near]
-        plane = [np.ones_like(part), y - place[0], x - place[1]]
-        matrix = np.stack([_column(y, x, place, self.width), *shapes, *plane], axis=1)
+        ground = [np.ones_like(part), y - place[0], x - place[1]]
+        if curved:
+            ground.append((y - place[0]) ** 2 + (x - place[1]) ** 2)
+        matrix = np.stack([_column(y, x, place, self.width), *shapes, *ground], axis=1)
         if len(part) < 2 * matrix.shape[1]:
             return np.nan, np.nan
         inverse = np.linalg.pinv(matrix.T @ matrix)

@@ -60,6 +60,37 @@ def test_vacancies_stay_empty(model, counts, most):
     assert len(filled.pairs) <= most
 
 
+def filled_honeycomb(counts, *, faint=0.26, spacing=2.27, pixel_size=0.17, size=212, seed=5):
+    """A honeycomb of bright columns with faint ones in two of three hexagons; the scene and the empty hexagons."""
+    rng = np.random.default_rng(seed)
+    width = size * pixel_size
+    side = 3 * spacing
+    cell = side * np.array([[1, 0], [0.5, 0.75**0.5]])
+    index = np.stack(np.meshgrid(np.arange(-9, 10), np.arange(-9, 10)), -1).reshape(-1, 2)
+    kinds = {1.0: [(1, 0), (0, 1), (2, 0), (0, 2), (1, 2), (2, 1)], faint: [(1, 1), (2, 2)], 0.0: [(0, 0)]}
+    placed = [((index + np.array(s) / 3) @ cell + width / 2, w) for w, sites in kinds.items() for s in sites]
+    points = np.concatenate([p for p, _ in placed])
+    weight = np.concatenate([np.full(len(p), w) for p, w in placed])
+    inside = (np.abs(points - width / 2) < 0.6 * width).all(axis=1)
+    points, weight = points[inside], weight[inside]
+    there = weight > 0
+    scene = render_scene(
+        points[there], weight[there], np.full(there.sum(), "I", object), shape=(size, size), pixel_size=pixel_size,
+        counts_per_column=counts, probe_sigma_angstrom=0.45, background=0.05, rng=rng,
+    )  # fmt: skip
+    return scene, points[weight == faint] / pixel_size, points[~there] / pixel_size
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_faint_columns_among_bright_ones_are_found_and_empty_hexagons_stay_empty(model, seed):
+    scene, faint, empty = filled_honeycomb(300, seed=seed)
+    shape, reach = scene.image.shape, 0.3 * 2.27 / 0.17
+    found = found_in(scene, model)
+    faint = inner(faint, shape)
+    assert len(match_positions(found, faint, tolerance=reach).pairs) > 0.93 * len(faint)
+    assert len(match_positions(found, inner(empty, shape), tolerance=reach).pairs) == 0
+
+
 def test_without_a_lattice_the_filter_is_not_asked(model, monkeypatch):
     from atomnb.locate import detect
 

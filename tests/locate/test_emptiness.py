@@ -101,3 +101,17 @@ def test_too_few_columns_to_compare_with_give_no_verdict():
     points = np.array([[40.0, 40.0], [40.0, 48.0], [47.0, 44.0]])
     fitted = FittedColumns(seen(points, 500, rng), points, np.full(3, 500.0), np.full(3, WIDTH))
     assert np.isnan(fitted.empty_probability([60.0, 60.0], np.ones(3, bool)))
+
+
+@pytest.mark.parametrize("share, low, high", [(0.0, -np.inf, 2.5), (0.3, 3.0, np.inf)])
+def test_the_tails_of_bright_columns_are_not_taken_for_a_faint_one(share, low, high):
+    """Columns whose tails no Gaussian has, round a hexagon that is empty or holds a faint one."""
+    rng = np.random.default_rng(8)
+    points = lay_out(MOTIFS["honeycomb"], 68.0, spacing=8.0).positions_yx + SIDE / 2
+    place = np.array([SIDE / 2, SIDE / 2])
+    assert np.hypot(*(points - place).T).min() == pytest.approx(8.0, abs=0.01)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    tails = sum(400 / (2 * np.pi * 16) * (1 + ((y - py) ** 2 + (x - px) ** 2) / 64) ** -2.0 for py, px in points)
+    image = rng.poisson(seen(points, 1000, rng) + tails + seen([place], share * 1000, rng, background=0.0))
+    fitted = FittedColumns(image, points, np.full(len(points), 1000.0), np.full(len(points), WIDTH))
+    assert low < fitted.significance(place) < high
