@@ -14,12 +14,16 @@ from torch import nn
 from atomnb.data.labelled_scene import LabelledScene
 from atomnb.data.micrograph import Micrograph
 from atomnb.errors import AtomnbError
-from atomnb.nets.checkpoint import Model, load_model
-from atomnb.nets.registry import create_net, describe_net
+from atomnb.nets.checkpoint import Model, list_models, load_model
+from atomnb.nets.mean_net import MeanNet
+from atomnb.nets.registry import ENSEMBLE, create_net, describe_net
 from atomnb.simulate.batch import Batch
 from atomnb.train.augment import AugmentConfig, augmented
 from atomnb.train.from_set import CropConfig, batch_of, random_crop
 from atomnb.train.loop import TrainConfig, fit
+
+EDGE = 1.0
+"""px that an atom may lie outside the outermost pixel centres: marks at the edge are not sharper."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,7 @@ class LabelledFrame:
     """A frame of the user's, with every atom marked.
 
     image : Micrograph of one frame, atoms bright
-    positions_yx : (N, 2) px
+    positions_yx : (N, 2) px, y before x, origin at the centre of the top-left pixel
     species : (N,) class of each atom; None when the model has one class
     """
 
@@ -81,10 +85,16 @@ def finetune(
     Raises
     ------
     AtomnbError
-        If there are no frames or atoms, a species is not in the class list, or a frame is too small for the crops.
+        If there are no frames or atoms, atoms lie outside their frame, a species is not in the class list, a frame is
+        too small for the crops, or the parent is an ensemble.
     """
     config = config or FinetuneConfig()
     origin = load_model(parent, fused=False)
+    if isinstance(origin.net, MeanNet):
+        raise AtomnbError(
+            f"{origin.card.name} is an ensemble, several networks in one, which cannot be fine-tuned: take a single "
+            f"model of the same classes as the parent, such as {_single_models(origin.classes)}."
+        )
     names = tuple(classes) if classes is not None else origin.classes[1:]
     scenes = [_scene(frame, names, number) for number, frame in enumerate(frames)]
     if not scenes:
@@ -124,6 +134,12 @@ def turned(batch: Batch, *, quarters: int, flip: bool) -> Batch:
     return Batch(*(torch.flip(part, (-1,)) if flip else part for part in parts))
 
 
+def _single_models(classes: tuple[str, ...]) -> str:
+    """Names of the models of these classes that are no ensembles."""
+    cards = [card for card in list_models() if card.classes == classes and card.architecture["name"] != ENSEMBLE]
+    return ", ".join(repr(card.name) for card in cards) or "one of its members"
+
+
 def _scene(frame: LabelledFrame, names: tuple[str, ...], number: int) -> LabelledScene:
     yx = np.asarray(frame.positions_yx, float).reshape(-1, 2)
     label = frame.image.name or f"frame {number}"
@@ -139,9 +155,28 @@ def _scene(frame: LabelledFrame, names: tuple[str, ...], number: int) -> Labelle
             "or pass classes=[...] with all that occur."
         )
     pixels = frame.image.frame()
+    _check_inside(yx, pixels.shape, label)
     column_class = np.array([names.index(str(s)) + 1 for s in species])
     size = frame.image.pixel_size or 1.0  # only ratios to the spacing are used
     return LabelledScene(pixels, np.zeros(pixels.shape), yx, species, column_class, size, label)
+
+
+def _check_inside(yx: np.ndarray, shape: tuple[int, int], label: str) -> None:
+    size = np.array(shape)
+    outside = ~((yx >= -EDGE) & (yx <= size - 1 + EDGE)).all(axis=1)
+    if not outside.any():
+        return
+    swapped = ((yx[:, ::-1] >= -EDGE) & (yx[:, ::-1] <= size - 1 + EDGE)).all()
+    low, high = yx.min(axis=0), yx.max(axis=0)
+    raise AtomnbError(
+        f"{outside.sum()} of {len(yx)} atoms of {label} lie outside its {shape[0]} × {shape[1]} px: their y goes from "
+        f"{low[0]:.5g} to {high[0]:.5g}, their x from {low[1]:.5g} to {high[1]:.5g}. "
+        + (
+            "Give y before x: they are the other way round."
+            if swapped
+            else "Check that they are px (not Å or nm), y before x, and of this very image (not cropped or resized)."
+        )
+    )
 
 
 def _crops(scene: LabelledScene, config: FinetuneConfig, spacing_px: Sequence[float]) -> CropConfig:

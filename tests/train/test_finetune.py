@@ -95,6 +95,45 @@ def test_wrong_labels_are_refused(frames, options, message):
         finetune("universal", frames, name="x", **options)
 
 
+def moved(by=(0.0, 0.0), scale=1.0, order=(0, 1), side=(160, 160)):
+    whole = frame()
+    image = whole.image.data[..., : side[0], : side[1]]
+    yx = whole.positions_yx[(whole.positions_yx < np.array(side) - 0.5).all(axis=1)]
+    return LabelledFrame(Micrograph(image, pixel_size=0.5, name="rings"), scale * yx[:, order] + by)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "message"),
+    [
+        (moved(by=(1e4, 1e4)), r"(\d+) of \1 atoms of rings lie outside its 160 × 160 px.*not Å or nm"),
+        (moved(by=(20.0, 0.0)), r"\d+ of \d+ atoms of rings lie outside.*not cropped"),
+        (moved(scale=2.0), "outside"),
+        (moved(order=(1, 0), side=(100, 160)), "y before x: they are the other way round"),
+    ],
+)
+def test_labels_outside_the_frame_are_refused(labelled, message):
+    with pytest.raises(AtomnbError, match=message):
+        finetune("universal", [labelled], name="x", config=FinetuneConfig(steps=1, batch_size=2, size=32))
+
+
+def test_a_mark_a_little_beyond_the_edge_is_an_atom():
+    labelled = frame()
+    yx = labelled.positions_yx.copy()
+    yx[0], yx[1] = (-0.9, 80), (159.9, 80)
+    card = finetune(
+        "universal",
+        [LabelledFrame(labelled.image, yx)],
+        name="rings",
+        config=FinetuneConfig(steps=1, batch_size=2, size=32),
+    ).card
+    assert f"with {len(yx)} atoms" in card.summary
+
+
+def test_an_ensemble_is_refused_with_what_to_take_instead():
+    with pytest.raises(AtomnbError, match=r"universal-ensemble is an ensemble.*such as 'universal'"):
+        finetune("universal-ensemble", [frame()], name="x")
+
+
 def test_turning_moves_image_and_labels_together():
     image = torch.rand(1, 8, 8)
     batch = turned(Batch(image, image[:, None], image), quarters=3, flip=True)
