@@ -12,9 +12,6 @@ SPOT_SHARE = 0.05
 
 MOST_SPOTS = 80
 
-RARE = 0.1
-"""Columns with a smaller share than this are defects of the lattice, not part of it."""
-
 
 def log_power(image: np.ndarray, *, pixel_size: float, reach: float) -> tuple[np.ndarray, float]:
     """Logarithm of the power spectrum of an image, its middle at frequency 0.
@@ -47,39 +44,36 @@ def log_power(image: np.ndarray, *, pixel_size: float, reach: float) -> tuple[np
 
 
 def lattice_spots(ideal: IdealImage, *, reach: float, rotation_rad: float = 0.0) -> np.ndarray:
-    """Frequencies (N, 2) as (ky, kx) in 1/Å of the lattice's spots, strongest first, as an exposure shows them.
+    """Frequencies (N, 2) as (ky, kx) in 1/Å of the host lattice's spots, strongest first, as an exposure shows them.
 
     Parameters
     ----------
     ideal : IdealImage
-        Its columns say where spots can be, its spectrum which of them the microscope lets through.
+        Its lattices say where spots can be, its spectrum which of them the microscope lets through. Without a
+        lattice (amorphous, five-fold particles, unknown) there are no spots.
     reach : float
         Highest frequency, 1/Å.
     rotation_rad : float
         Angle of the scan against the sample.
     """
-    ky, kx = (np.arange(-int(reach * length), int(reach * length) + 1) / length for length in ideal.size_angstrom)
-    rows, columns = (
-        np.exp(-2j * np.pi * np.outer(k, x)) for k, x in zip((ky, kx), ideal.columns.positions_yx.T, strict=True)
-    )
-    lattice = np.abs(rows @ (_usual_brightness(ideal)[:, None] * columns.T))
-    spectrum = np.abs(np.fft.fft2(ideal.image))
-    seen = spectrum[np.ix_(*(np.round(k * n).astype(int) for k, n in zip((ky, kx), ideal.size_angstrom, strict=True)))]
-    wanted = (np.hypot(ky[:, None], kx) <= reach) & (ky[:, None] ** 2 + kx**2 > 0)
-    wanted &= lattice > SPOT_SHARE * lattice[wanted].max()
-    y, x = np.nonzero(wanted & (seen > SPOT_SHARE * seen[wanted].max(initial=0)))
-    order = np.argsort(-seen[y, x], kind="stable")[:MOST_SPOTS]
-    found = np.stack([ky[y[order]], kx[x[order]]], axis=1)
+    found = [np.zeros((0, 2))]
+    for lattice in ideal.lattices:
+        waves, amplitude = lattice.spots(reach)
+        found.append(waves[amplitude > SPOT_SHARE * amplitude.max(initial=0)])
+    waves = np.unique(np.round(np.concatenate(found), 6), axis=0)
+    seen = _seen(ideal, waves)
+    order = np.argsort(-seen, kind="stable")
+    order = order[seen[order] > SPOT_SHARE * seen.max(initial=0)][:MOST_SPOTS]
     c, s = np.cos(rotation_rad), np.sin(rotation_rad)
-    return found @ np.array([[c, -s], [s, c]])
+    return waves[order] @ np.array([[c, -s], [s, c]])
 
 
-def _usual_brightness(ideal: IdealImage) -> np.ndarray:
-    """Brightness (N,) of the columns above the image's least; 0 for rare ones, so that defects make no spots."""
-    species = np.asarray(ideal.columns.species, str)
-    step = np.array(ideal.size_angstrom) / ideal.image.shape
-    at = np.round(ideal.columns.positions_yx / step).astype(int) % ideal.image.shape
-    value = np.abs(ideal.image[tuple(at.T)] - (ideal.image.max() if ideal.dark else ideal.image.min()))
-    _, index, counts = np.unique(species, return_inverse=True, return_counts=True)
-    means = np.bincount(index, value) / counts
-    return np.where(counts < RARE * len(species), 0.0, means)[index]
+def _seen(ideal: IdealImage, waves: np.ndarray) -> np.ndarray:
+    """Amplitude (N,) of the image about each frequency: where the box is no multiple of the lattice, beside it, too."""
+    spectrum = np.abs(np.fft.fft2(ideal.image))
+    spectrum[0, 0] = 0
+    at = np.round(waves * ideal.size_angstrom).astype(int)
+    beside = at[:, None] + [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    outside = (2 * np.abs(at) >= ideal.image.shape).any(axis=1)
+    amplitude = spectrum[tuple(np.moveaxis(beside % ideal.image.shape, -1, 0))].max(axis=1)
+    return np.where(outside, 0.0, amplitude)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from atomnb.errors import AtomnbError
 from atomnb.simulate.classes import ClassScheme, LabelledColumns, label_columns
+
+if TYPE_CHECKING:
+    from atomnb.simulate.structures.lattice import Lattice
 
 DARK_DETECTORS = ("abf", "bf")
 """Detectors on which columns are darker than their surroundings."""
@@ -30,6 +34,7 @@ class IdealImage:
     sigma_angstrom : standard deviation of a column's image
     dark : whether columns darken a bright background
     n_columns : columns of matter in the image (those of `columns` less vacancies), over which a dose is shared
+    lattices : of the perfect crystal, one for each grain; () where there is none, or where it is not known
     """
 
     image: np.ndarray
@@ -40,6 +45,7 @@ class IdealImage:
     sigma_angstrom: float
     dark: bool
     n_columns: int
+    lattices: tuple[Lattice, ...] = ()
 
 
 def ideal_image(
@@ -80,7 +86,8 @@ def ideal_image(
     columns = structure.columns()
     labelled = label_columns(columns.positions_yx, columns.content, scheme, defects=structure.defects)
     count = len(columns.content)
-    return IdealImage(pixels, tuple(size), labelled, structure_group(structure), periodic, sigma_angstrom, dark, count)
+    group, lattices = structure_group(structure), structure.lattices
+    return IdealImage(pixels, tuple(size), labelled, group, periodic, sigma_angstrom, dark, count, lattices)
 
 
 def ideal_from_multislice(images, structure, *, scheme: ClassScheme, detector: str = "haadf") -> IdealImage:

@@ -174,9 +174,11 @@ def _diffractogram(shown: Shown) -> dict:
     middle = len(power) // 2
     marks = np.column_stack([shown.spots / step + middle, np.zeros(len(shown.spots))])
     spacing = _largest_spacing(shown.spots)
-    note = "Rings: where the lattice has its spots."
+    note = "No rings: this structure has no single lattice."
     if spacing:
-        note = f"Rings: the lattice's spots, the innermost at a spacing of {spacing:.2f} Å."
+        note = f"Rings: spots of the perfect crystal, the innermost at a spacing of {spacing:.2f} Å."
+    elif shown.structure.lattices:
+        note = "No rings: the image resolves none of the lattice's spots."
     pixels = grey(np.minimum(power, np.percentile(power, 99.8)), tails=(30, 100))
     return picture("Diffraction", pixels, smooth=True, per_pixel=step, unit="1/Å", marks=marks, note=note)
 

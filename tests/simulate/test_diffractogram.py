@@ -49,6 +49,67 @@ def test_bright_impurities_make_no_spots():
     np.testing.assert_allclose(np.hypot(*spots.T), 1 / GRAPHENE_SPACING, rtol=0.01)
 
 
+def spots_of(name, *, size=(40, 40), options=None, reach=1.1):
+    structure = create_structure(name, size_angstrom=size, options=options)
+    image = convolution_image(structure, optics=Optics(energy_ev=80e3, semiangle_mrad=30), pixel_size=0.1)
+    return lattice_spots(ideal_image(image, structure, pixel_size=0.1, scheme=SCHEMES["columns"]), reach=reach)
+
+
+def spacings(spots):
+    """Spacings (Å) of the spots, each once, the largest first."""
+    return 1 / np.unique(np.round(np.hypot(*spots.T), 4))
+
+
+@pytest.mark.filterwarnings("ignore::atomnb.errors.RangeWarning")
+@pytest.mark.parametrize(
+    ("name", "spacing"),
+    [
+        ("mos2-mirror-twin", 3.160 * 3**0.5 / 2),
+        ("mose2-w-alloy", 3.288 * 3**0.5 / 2),
+        ("graphene-edge", GRAPHENE_SPACING),
+        ("graphene-grain-boundary", GRAPHENE_SPACING),
+        ("si-110-fault", 5.431 / 3**0.5),
+        ("fcc-001", 4.078 / 2),
+    ],
+)
+def test_spots_are_those_of_the_host_and_not_of_the_box(name, spacing):
+    found = spacings(spots_of(name))
+    assert found[0] == pytest.approx(spacing, rel=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore::atomnb.errors.RangeWarning")
+def test_both_grains_of_a_boundary_have_their_spots():
+    spots = spots_of("graphene-grain-boundary", size=(50, 80), reach=0.55)
+    assert len(spots) == 12
+    angles = np.rad2deg(np.arctan2(*spots.T)) % 60
+    first, second = np.unique(np.round(angles, 1))
+    assert min((second - first) % 60, (first - second) % 60) == pytest.approx(21.8, abs=0.2)
+
+
+@pytest.mark.filterwarnings("ignore::atomnb.errors.RangeWarning")
+def test_a_gold_particle_has_the_spots_of_gold_along_its_zone():
+    spots = spots_of("nanoparticle", options={"zone": "110", "form": "cuboctahedron"}, reach=0.52)
+    allowed = 4.078 / np.sqrt([3, 4])  # {111} and {200}
+    assert spacings(spots) == pytest.approx(allowed, rel=2e-3)
+    assert len(spots) == 6
+    structure = create_structure("nanoparticle", options={"zone": "110"})
+    power, step = log_power(
+        convolution_image(structure, optics=Optics(energy_ev=80e3, semiangle_mrad=30), pixel_size=0.1),
+        pixel_size=0.1, reach=0.6,
+    )  # fmt: skip
+    at = np.round(spots / step).astype(int) + len(power) // 2
+    assert power[tuple(at.T)].min() > np.median(power) + 1
+
+
+@pytest.mark.filterwarnings("ignore::atomnb.errors.RangeWarning")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("si-amorphous", {"steps": 100, "thickness_angstrom": 10.0}), ("nanoparticle", {"form": "icosahedron"})],
+)
+def test_without_a_lattice_there_are_no_spots(name, options):
+    assert spots_of(name, size=(30, 30) if "amorphous" in name else (40, 40), options=options).shape == (0, 2)
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.4, 2.0])
 def test_an_exposure_shows_power_at_the_spots_of_its_lattice(graphene, angle):
     still = {name: (0.0, 0.0) for name in ("row_jitter_px", "drift_px", "flyback_px", "afterglow", "readout_noise")}

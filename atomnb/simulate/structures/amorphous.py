@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atomnb.simulate.structures.base import Defect
-from atomnb.simulate.structures.crystal import cut
+from atomnb.simulate.structures.crystal import cut, cut_lattice
 from atomnb.simulate.structures.diamond import crystal_cell
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
 from atomnb.simulate.structures.stillinger_weber import POTENTIALS, anneal, at_rest
@@ -56,7 +56,8 @@ def build_front(element: str, size_angstrom: tuple[float, float], rng: np.random
     atoms.positions = quenched(atoms, element, molten, rng, options["steps"])
     middle = float(lengths[0] / 2)
     defects = tuple(Defect("boundary", "crystal-amorphous", (y, middle)) for y in (0.0, front))
-    return Draft(atoms, defects)
+    lattice = cut_lattice(crystal_cell(element.lower()), (1, 1, 0), up=(0, 0, 1))
+    return Draft(atoms, defects, (lattice,))
 
 
 def _slab(element: str, size_angstrom, options: dict) -> Atoms:

@@ -13,6 +13,8 @@ from atomnb.errors import AtomnbError
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from atomnb.simulate.structures.lattice import Lattice
+
 SHEET_THICKNESS = 5.0
 """Atoms that span no more than this along the beam (Å) are a sheet: its columns are named with exact counts."""
 
@@ -64,6 +66,7 @@ class Structure:
     defects : what was put in on purpose
     provenance : JSON-able: name, options, size, seed, versions
     lean_yx : how far the columns lean along y and x for each Å along the beam, 0 for a crystal in its zone axis
+    lattices : of the perfect crystal, one for each grain; () where there is none, or where it is not known
     """
 
     atoms: Atoms
@@ -72,6 +75,7 @@ class Structure:
     defects: tuple[Defect, ...] = ()
     provenance: dict = field(default_factory=dict)
     lean_yx: tuple[float, float] = (0.0, 0.0)
+    lattices: tuple[Lattice, ...] = ()
 
     def __post_init__(self):
         cell = np.asarray(self.atoms.cell)

@@ -11,6 +11,7 @@ import numpy as np
 from atomnb._require import require
 from atomnb.simulate.structures.base import StructureError
 from atomnb.simulate.structures.kinds import Option
+from atomnb.simulate.structures.lattice import Lattice, lattice_in_box
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -162,6 +163,11 @@ def cut(atoms: Atoms, zone_axis, *, size_angstrom: tuple[float, float], thicknes
     """A crystal with the zone axis along the beam, repeated to the size (y, x) and thickness, periodic in x, y, z."""
     box = turned(atoms, orthogonal_cell(atoms.cell, zone_axis, up=up))
     return repeated(box, size_angstrom, thickness)
+
+
+def cut_lattice(atoms: Atoms, zone_axis, *, up=None) -> Lattice:
+    """The lattice of what `cut` makes."""
+    return lattice_in_box(atoms, orthogonal_cell(atoms.cell, zone_axis, up=up))
 
 
 def repeated(box: Atoms, size_angstrom: tuple[float, float], thickness: float) -> Atoms:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atomnb._require import require
 from atomnb.simulate.structures.base import Defect, StructureError
-from atomnb.simulate.structures.crystal import THICKNESS, cut
+from atomnb.simulate.structures.crystal import THICKNESS, cut, cut_lattice
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def build_crystal(name: str, zone_axis, up, size_angstrom, rng, options: dict) -
     """A perfect slab, with dopants."""
     cell = crystal_cell(name, flip=options.get("flip_polarity", False))
     atoms = cut(cell, zone_axis, size_angstrom=size_angstrom, thickness=options["thickness_angstrom"], up=up)
-    return doped(atoms, (), rng, options)
+    return doped(atoms, (), rng, options)._replace(lattices=(cut_lattice(cell, zone_axis, up=up),))
 
 
 def doped(atoms: Atoms, defects: tuple[Defect, ...], rng, options: dict) -> Draft:

@@ -7,7 +7,7 @@ import numpy as np
 from atomnb.simulate.structures.base import Defect
 from atomnb.simulate.structures.graphene_defects import DIMERS, MAKERS
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind, with_defaults
-from atomnb.simulate.structures.sheet import BOND_LENGTHS, honeycomb
+from atomnb.simulate.structures.sheet import BOND_LENGTHS, honeycomb, honeycomb_lattice
 from atomnb.simulate.structures.sites import pick_sites
 
 SETTINGS = (
@@ -39,7 +39,7 @@ def build(size_angstrom: tuple[float, float], rng: np.random.Generator, options:
         defects += [make(sheet, atom, rng) for atom in sites.tolist()]
     if defects:
         sheet.relax(around_xy=np.array([defect.yx_angstrom[::-1] for defect in defects]))
-    return Draft(sheet.atoms(), tuple(defects))
+    return Draft(sheet.atoms(), tuple(defects), (honeycomb_lattice(BOND_LENGTHS["CC"], ("C", "C")),))
 
 
 def _which_dimer(rng: np.random.Generator, options: dict) -> str:

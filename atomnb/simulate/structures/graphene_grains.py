@@ -10,7 +10,7 @@ from scipy.spatial import Delaunay, cKDTree
 from atomnb.simulate.structures.base import Defect, StructureError, wrap
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
 from atomnb.simulate.structures.network import Network, relax
-from atomnb.simulate.structures.sheet import BOND_LENGTHS, BondedSheet, honeycomb
+from atomnb.simulate.structures.sheet import BOND_LENGTHS, BondedSheet, honeycomb, honeycomb_lattice
 
 SPACING = BOND_LENGTHS["CC"] * 3**0.5
 """Lattice constant of graphene, Å: distance of the centres of two hexagons."""
@@ -46,7 +46,15 @@ def build_boundary(size_angstrom, rng, options: dict) -> Draft:
     for (x, y), size in zip(rings.centres, sizes, strict=True):
         if size != 6:
             defects.append(Defect("ring", str(size), (float(y), float(x))))
-    return Draft(sheet.atoms(), tuple(defects))
+    lattice = honeycomb_lattice(BOND_LENGTHS["CC"], ("C", "C"))
+    turn = _turn(BOUNDARIES[options["angle_degrees"]])
+    return Draft(sheet.atoms(), tuple(defects), (lattice.turned(turn), lattice.turned(np.pi - turn)))
+
+
+def _turn(vector: tuple[int, int]) -> float:
+    """Angle (rad) from x of the left grain's rows, whose lattice vector (m, n) lies along y."""
+    m, n = vector
+    return float(np.pi / 2 - np.arctan2(n * 3**0.5 / 2, m + n / 2))
 
 
 def _bicrystal(vector: tuple[int, int], size_angstrom) -> Rings:
@@ -56,8 +64,7 @@ def _bicrystal(vector: tuple[int, int], size_angstrom) -> Rings:
     row = SPACING**2 * 3**0.5 / 2 / along
     height = max(int(np.ceil(size_angstrom[0] / along - 1e-6)), 1) * along
     rows = max(int(np.ceil(size_angstrom[1] / 2 / row - 1e-6)), 6)
-    turn = np.arctan2(n * 3**0.5 / 2, m + n / 2)
-    angle = np.pi / 2 - turn
+    angle = _turn(vector)
     basis = SPACING * np.array([[np.cos(angle), np.sin(angle)], [np.cos(angle + np.pi / 3), np.sin(angle + np.pi / 3)]])
     reach = int(2 * (height + rows * row) / SPACING) + 2
     steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 2, indexing="ij"), -1).reshape(-1, 2)
@@ -160,7 +167,8 @@ def build_edge(size_angstrom, rng, options: dict) -> Draft:
     sheet.relax()
     centres = [(length / 2, end) if across == 0 else (end, length / 2) for end in ends]
     defects = tuple(Defect("edge", options["edge"], (float(y), float(x))) for y, x in centres)
-    return Draft(sheet.atoms(pbc=(across == 1, across == 0, False)), defects)
+    lattice = honeycomb_lattice(BOND_LENGTHS["CC"], ("C", "C"))
+    return Draft(sheet.atoms(pbc=(across == 1, across == 0, False)), defects, (lattice,))
 
 
 def _profile(share: np.ndarray, roughness: float, rng: np.random.Generator) -> np.ndarray:

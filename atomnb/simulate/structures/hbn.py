@@ -6,7 +6,7 @@ import numpy as np
 
 from atomnb.simulate.structures.base import Defect
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
-from atomnb.simulate.structures.sheet import BOND_LENGTHS, BondedSheet, honeycomb
+from atomnb.simulate.structures.sheet import BOND_LENGTHS, BondedSheet, honeycomb, honeycomb_lattice
 from atomnb.simulate.structures.sites import pick_sites
 
 SETTINGS = (
@@ -51,7 +51,7 @@ def build(size_angstrom: tuple[float, float], rng: np.random.Generator, options:
         defects += [_make(sheet, key, site, rng) for site in sites.tolist()]
     if defects:
         sheet.relax(around_xy=np.array([defect.yx_angstrom[::-1] for defect in defects]))
-    return Draft(sheet.atoms(), tuple(defects))
+    return Draft(sheet.atoms(), tuple(defects), (honeycomb_lattice(BOND_LENGTHS["BN"], ("B", "N")),))
 
 
 def _make(sheet: BondedSheet, key: str, site: int, rng: np.random.Generator) -> Defect:

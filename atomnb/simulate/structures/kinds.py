@@ -12,6 +12,8 @@ from atomnb.simulate.structures.base import Defect, StructureError
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from atomnb.simulate.structures.lattice import Lattice
+
 
 class Option(NamedTuple):
     """One thing to choose.
@@ -30,10 +32,11 @@ class Option(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What a builder hands back: atoms in their box and the defects put in."""
+    """What a builder hands back: atoms in their box, the defects put in, and the lattices of their hosts."""
 
     atoms: Atoms
     defects: tuple[Defect, ...] = ()
+    lattices: tuple[Lattice, ...] = ()
 
 
 Builder = Callable[[tuple[float, float], np.random.Generator, dict], Draft]

@@ -8,7 +8,7 @@ import numpy as np
 
 from atomnb._require import require
 from atomnb.simulate.structures.base import Defect, StructureError
-from atomnb.simulate.structures.crystal import THICKNESS, cut
+from atomnb.simulate.structures.crystal import THICKNESS, cut, cut_lattice
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def build(
     axis, up = ZONES[lattice][zone]
     cell = unit_cell(lattice, options["element"])
     atoms = cut(cell, axis, size_angstrom=size_angstrom, thickness=options["thickness_angstrom"], up=up)
-    return mixed(atoms, rng, options)
+    return mixed(atoms, rng, options)._replace(lattices=(cut_lattice(cell, axis, up=up),))
 
 
 def mixed(atoms: Atoms, rng: np.random.Generator, options: dict) -> Draft:

@@ -10,12 +10,16 @@ from scipy.spatial import cKDTree
 from atomnb._require import require
 from atomnb.simulate.structures.base import StructureError, first_come
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind
+from atomnb.simulate.structures.lattice import lattice_of
 from atomnb.simulate.structures.metals import FCC
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FORMS = ("octahedron", "cuboctahedron", "icosahedron", "decahedron", "sphere")
+FIVE_FOLD = ("icosahedron", "decahedron")
+"""Forms made of many twins, without one lattice."""
+
+FORMS = ("octahedron", "cuboctahedron", *FIVE_FOLD, "sphere")
 ZONES = {"001": (0, 0, 1), "110": (1, 1, 0), "111": (1, 1, 1), "random": None}
 
 CARBON_DENSITY, CARBON_GAP = 0.100, 1.35
@@ -37,7 +41,8 @@ def build(size_angstrom: tuple[float, float], rng: np.random.Generator, options:
     """One particle in the middle of the box, the film (if any) below it, all over the box."""
     atoms = _particle(options["element"], options["form"], options["diameter_angstrom"])
     atoms.positions -= atoms.positions.mean(axis=0)
-    _turn(atoms, ZONES[options["zone"]], rng)
+    crystal = require("ase.build", extra="simulate").bulk(options["element"], "fcc", a=FCC[options["element"]])
+    _turn((atoms, crystal), ZONES[options["zone"]], rng)
     extent = np.ptp(atoms.positions, axis=0)
     if extent[0] + MARGIN > size_angstrom[1] or extent[1] + MARGIN > size_angstrom[0]:
         raise StructureError(
@@ -54,7 +59,8 @@ def build(size_angstrom: tuple[float, float], rng: np.random.Generator, options:
         carbon = amorphous_carbon((lengths[0], lengths[1], film - 1.5), rng)
         carbon[:, 2] += MARGIN - 0.5
         atoms.extend(require("ase", extra="simulate").Atoms(f"C{len(carbon)}", carbon))
-    return Draft(atoms)
+    single = options["form"] not in FIVE_FOLD
+    return Draft(atoms, (), (lattice_of(crystal, depth=float(extent[2])),) if single else ())
 
 
 def _particle(element: str, form: str, diameter: float) -> Atoms:
@@ -89,12 +95,14 @@ def _size(atoms: Atoms) -> float:
     return 2 * float((centred**2).sum(axis=1).mean() * 5 / 3) ** 0.5
 
 
-def _turn(atoms: Atoms, zone, rng: np.random.Generator) -> None:
-    """Lay the crystal axis along the beam, or any direction, and turn about the beam at will."""
+def _turn(bodies: tuple[Atoms, ...], zone, rng: np.random.Generator) -> None:
+    """Lay the crystal axis of all bodies along the beam, or any direction, and turn about the beam at will."""
     if zone is None:
         zone = rng.normal(size=3)
-    atoms.rotate(np.asarray(zone, float), "z")
-    atoms.rotate(float(rng.uniform(0, 360)), "z")
+    angle = float(rng.uniform(0, 360))
+    for body in bodies:
+        body.rotate(np.asarray(zone, float), "z", rotate_cell=True)
+        body.rotate(angle, "z", rotate_cell=True)
 
 
 def amorphous_carbon(lengths, rng: np.random.Generator) -> np.ndarray:

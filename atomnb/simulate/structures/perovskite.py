@@ -8,7 +8,7 @@ import numpy as np
 
 from atomnb._require import require
 from atomnb.simulate.structures.base import Defect, StructureError
-from atomnb.simulate.structures.crystal import THICKNESS, cut
+from atomnb.simulate.structures.crystal import THICKNESS, cut, cut_lattice
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind, with_defaults
 
 if TYPE_CHECKING:
@@ -64,15 +64,22 @@ def build(name: str, zone_axis, size_angstrom, rng, options: dict) -> Draft:
     defects = []
     if polar == "180-walls":
         atoms, defects = _walls(atoms, _slab(material, "down", 0.0, zone_axis, size_angstrom, options), material)
-    return _mixed(atoms, material, tuple(defects), rng, options)
+    unit, up = _crystal(material, first, options.get("tilt_degrees", 0.0), zone_axis)
+    lattice = cut_lattice(unit, zone_axis, up=up)
+    return _mixed(atoms, material, tuple(defects), rng, options)._replace(lattices=(lattice,))
 
 
 def _slab(material, polar, tilt, zone_axis, size_angstrom, options) -> Atoms:
-    up = (0, 0, 1) if tuple(zone_axis) == (1, 1, 0) else (0, 1, 0)
+    unit, up = _crystal(material, polar, tilt, zone_axis)
+    return cut(unit, zone_axis, size_angstrom=size_angstrom, thickness=options["thickness_angstrom"], up=up)
+
+
+def _crystal(material: Perovskite, polar: str, tilt: float, zone_axis) -> tuple[Atoms, tuple[int, int, int]]:
+    """The crystal's cell, and its direction that points up."""
     unit = _unit_cell(material, polar)
     if tilt:
         unit = _tilted(unit.repeat(2), material, tilt)
-    return cut(unit, zone_axis, size_angstrom=size_angstrom, thickness=options["thickness_angstrom"], up=up)
+    return unit, (0, 0, 1) if tuple(zone_axis) == (1, 1, 0) else (0, 1, 0)
 
 
 def _unit_cell(material: Perovskite, polar: str) -> Atoms:

@@ -68,7 +68,7 @@ def create_structure(
     kind = STRUCTURES[name]
     size = checked_size(size_angstrom)
     chosen = resolve_options(kind, options)
-    atoms, defects = kind.builder(size, np.random.default_rng(seed), chosen)
+    atoms, defects, lattices = kind.builder(size, np.random.default_rng(seed), chosen)
     put_inside(atoms)
     check_no_overlap(atoms, name=name)
     provenance = {
@@ -78,7 +78,8 @@ def create_structure(
         "options": chosen,
         "versions": versions(),
     }
-    return Structure(atoms, name, kind.family, tuple(defects), json.loads(json.dumps(provenance)))
+    told = json.loads(json.dumps(provenance))
+    return Structure(atoms, name, kind.family, tuple(defects), told, lattices=lattices)
 
 
 def checked_size(size_angstrom: tuple[float, float]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from atomnb._require import require
 from atomnb.simulate.structures.base import StructureError, wrap
+from atomnb.simulate.structures.lattice import Lattice, lattice_of
 from atomnb.simulate.structures.network import Network, minimum_image, pairs_within, relax
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ class BondedSheet:
             [self.symbols[i] for i in keep], positions, cell=np.diag(lengths), pbc=pbc
         )
         return atoms
+
+
+def honeycomb_lattice(bond: float, symbols: tuple[str, str]) -> Lattice:
+    """The lattice of the sheet that `honeycomb` makes."""
+    return lattice_of(honeycomb(bond, symbols, (0.1, 0.1)).atoms())
 
 
 def honeycomb(bond: float, symbols: tuple[str, str], size_angstrom: tuple[float, float]) -> BondedSheet:

@@ -9,6 +9,7 @@ import numpy as np
 from atomnb._require import require
 from atomnb.simulate.structures.base import Defect, StructureError
 from atomnb.simulate.structures.kinds import Draft, Option, StructureKind, with_defaults
+from atomnb.simulate.structures.lattice import Lattice, lattice_of
 from atomnb.simulate.structures.tmd_defects import EDITS, Model
 from atomnb.simulate.structures.tmd_relax import relaxed
 
@@ -78,6 +79,15 @@ def sheet_sites(a: float, thickness: float, size_angstrom) -> Sites:
     return Sites(at(metal, middle), at(chalcogen, middle + half), at(chalcogen, middle - half), lengths)
 
 
+def sheet_lattice(sheet: Sheet, a: float) -> Lattice:
+    """The lattice of a perfect sheet, with lattice constant `a` Å, as `sheet_sites` lays it out."""
+    sites = sheet_sites(a, sheet.thickness, (0.1, 0.1))
+    n = len(sites.metal)
+    symbols = [sheet.metal] * n + [sheet.chalcogen] * 2 * n
+    positions = np.concatenate([sites.metal, sites.top, sites.bottom])
+    return lattice_of(require("ase", extra="simulate").Atoms(symbols, positions, cell=sites.lengths))
+
+
 def build(name: str, size_angstrom, rng, options: dict) -> Draft:
     """The sheet `name` with its alloying and defects."""
     sheet = SHEETS[name]
@@ -88,7 +98,8 @@ def build(name: str, size_angstrom, rng, options: dict) -> Draft:
     _substitute(symbols, rng.permutation(n), options["alloy_metal"], options["alloy_metal_share"])
     pairs = n + rng.permutation(2 * n)
     _substitute(symbols, pairs, options["alloy_chalcogen"], options["alloy_chalcogen_share"])
-    return _with_defects(sheet, sites, symbols, rng, options)
+    lattice = sheet_lattice(sheet, _alloyed(sheet, options))
+    return _with_defects(sheet, sites, symbols, rng, options)._replace(lattices=(lattice,))
 
 
 def _check_elements(options: dict) -> None:

@@ -11,7 +11,7 @@ from atomnb._require import require
 from atomnb.simulate.structures.base import Defect
 from atomnb.simulate.structures.kinds import Draft, StructureKind
 from atomnb.simulate.structures.network import Network, minimum_image, pairs_within, relax, spring_energy
-from atomnb.simulate.structures.tmd import SHEETS, VACUUM, Sheet
+from atomnb.simulate.structures.tmd import SHEETS, VACUUM, Sheet, sheet_lattice
 
 FACING_GAP = 2.80
 """Natural distance (Å) of two metals that face each other across a line, as in the bulk metal."""
@@ -87,9 +87,9 @@ def build(name: str, size_angstrom: tuple[float, float], rng: np.random.Generato
         symbols[:one] * repeats, place, cell=lengths, pbc=(True, True, False)
     )
     middle = lengths[0] / 2
-    return Draft(
-        atoms, tuple(Defect("boundary", label, (float(y % lengths[1]), float(middle))) for label, y in lines.items())
-    )
+    defects = tuple(Defect("boundary", label, (float(y % lengths[1]), float(middle))) for label, y in lines.items())
+    # grains that are mirror images of each other have one and the same set of spots
+    return Draft(atoms, defects, (sheet_lattice(sheet, sheet.a),))
 
 
 def _relaxed_strip(sheet: Sheet, rows: Rows, lower: int) -> tuple[Network, list[str], dict[str, float]]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from atomnb._require import require
 from atomnb.simulate.structures.base import SHEET_THICKNESS, Structure, StructureError, check_no_overlap, put_inside
-from atomnb.simulate.structures.crystal import orthogonal_cell, repeated, turned
+from atomnb.simulate.structures.crystal import OrthogonalCell, orthogonal_cell, repeated, turned
+from atomnb.simulate.structures.lattice import lattice_in_box
 from atomnb.simulate.structures.registry import checked_size, versions
 
 if TYPE_CHECKING:
@@ -78,16 +79,15 @@ def read_structure(
         "versions": versions(),
     }
     if atoms.cell.rank == 3:
-        box, provenance["cell_strain"] = _crystal(
-            atoms, zone_axis, thickness_angstrom, size, max_length_angstrom, max_strain
-        )
+        box, found = _crystal(atoms, zone_axis, thickness_angstrom, size, max_length_angstrom, max_strain)
+        provenance["cell_strain"], lattices = found.strain, (lattice_in_box(atoms, found),)
         box = _occupied(box, atoms.info.get("occupancy", {}), np.random.default_rng(seed))
     else:
-        box = _cluster(atoms, path, zone_axis, size)
+        box, lattices = _cluster(atoms, path, zone_axis, size), ()
     check_no_overlap(box, name=path.name)
     lean_yx = _tilt(box, tilt)
     put_inside(box)
-    return Structure(box, path.stem, "file", (), provenance, lean_yx)
+    return Structure(box, path.stem, "file", (), provenance, lean_yx, lattices)
 
 
 def _checked_tilt(tilt_mrad) -> tuple[float, float]:
@@ -128,13 +128,13 @@ def _no_cell(path: Path) -> str:
     )
 
 
-def _crystal(atoms, zone_axis, thickness, size, max_length, max_strain) -> tuple[Atoms, float]:
-    """The crystal in its box, repeated, and the largest cosine that was forced to 0."""
+def _crystal(atoms, zone_axis, thickness, size, max_length, max_strain) -> tuple[Atoms, OrthogonalCell]:
+    """The crystal in its box, repeated, and how the box was found."""
     atoms.pbc = True
     found = orthogonal_cell(atoms.cell, zone_axis, max_length=max_length, max_strain=max_strain)
     box = turned(atoms, found)
     _gather(box)
-    return repeated(box, size, thickness or box.cell.lengths()[2]), found.strain
+    return repeated(box, size, thickness or box.cell.lengths()[2]), found
 
 
 def _gather(box: Atoms) -> None:
