@@ -9,8 +9,10 @@ import ipywidgets as widgets
 import traitlets
 
 
-def setting(text: str, field: widgets.Widget, *, unit: str = "", tip: str = "", wide: bool = False) -> widgets.HBox:
-    """One row: what is set, the field, and its unit; `wide` fields take more of the row."""
+def setting(
+    text: str, field: widgets.Widget, *, unit: str = "", tip: str = "", wide: bool = False, below: bool = False
+) -> widgets.HBox:
+    """One row: what is set, the field, and its unit; `wide` fields take more of the row, those `below` a line."""
     label = widgets.HTML(f'<span title="{escape(tip)}">{escape(text)}</span>')
     field.add_class("an-field")
     field.layout.width = None
@@ -24,6 +26,8 @@ def setting(text: str, field: widgets.Widget, *, unit: str = "", tip: str = "", 
         shown.add_class("an-unit")
         row.children = (*row.children, shown)
     row.add_class("an-setting")
+    if below:
+        row.add_class("an-below")
     return row
 
 
@@ -45,6 +49,8 @@ def linked(owner: traitlets.HasTraits, name: str, field: widgets.Widget) -> widg
 class Choice(widgets.Dropdown):
     """A list to choose from, whose entries the page changes; only what the user chooses is reported.
 
+    What is chosen is its tooltip, too: a long name may be cut.
+
     Parameters
     ----------
     on_choose : callable
@@ -56,6 +62,7 @@ class Choice(widgets.Dropdown):
         self._offering = False
         self._on_choose = on_choose
         self.observe(self._report, "value")
+        self.observe(lambda change: setattr(self, "tooltip", change["new"]), "label")
 
     def offer(self, options: list[tuple[str, object]], value) -> None:
         """Show these entries (label, value), with `value` chosen if it is one of them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import ipywidgets as widgets
 
 from atomnb.widgets.report import guarded
@@ -25,6 +27,10 @@ MOST = 999
 """Largest number of defects a field takes."""
 
 
+FITS = 32
+"""Letters of a structure that its field shows; a longer one is written out below."""
+
+
 class StructurePanel(widgets.VBox):
     """Chooses the structure of `state`."""
 
@@ -38,7 +44,8 @@ class StructurePanel(widgets.VBox):
         self.size = linked(state, "size", float_field(5, 400))
         self.seed = linked(state, "seed", whole_field(0, 2**31 - 1))
         self.file = FilePanel(state)
-        self.kind_row = setting("Structure", self.kind, wide=True)
+        self.kind_row = setting("Structure", self.kind, below=True)
+        self.summary = widgets.HTML()
         self.fields: dict[str, widgets.Widget] = {}
         self.fold = Fold("Defects and options", [])
         seed_row = setting("Seed", self.seed, tip="The same seed gives the same atoms")
@@ -50,6 +57,7 @@ class StructurePanel(widgets.VBox):
                 widgets.HTML("<h2><i>1</i>Structure</h2>"),
                 setting("Family", self.family, wide=True),
                 self.kind_row,
+                self.summary,
                 self.file,
                 setting("Size", self.size, unit="Å", tip="Side of the square that is built, at least"),
                 seed_row,
@@ -76,6 +84,9 @@ class StructurePanel(widgets.VBox):
         """Show what belongs to a file of the user's, or to a structure by name."""
         self.file.layout.display = None if own else "none"
         self.kind_row.layout.display = "none" if own else None
+        long = len(self.kind.label or "") > FITS
+        self.summary.value = f'<p class="an-muted">{escape(self.kind.label)}</p>' if long else ""
+        self.summary.layout.display = None if long and not own else "none"
         self.fold.layout.display = None if self.fields and not own else "none"
 
     def _show_structure(self) -> None:
@@ -84,7 +95,7 @@ class StructurePanel(widgets.VBox):
         offered = [(FAMILIES.get(f, f.capitalize()), f) for f in families]
         self.family.offer([*offered, ("Your own file", FILE)], kind.family)
         siblings = [k for k in self.kinds.values() if k.family == kind.family]
-        self.kind.offer([(k.summary[:1].upper() + k.summary[1:], k.name) for k in siblings], kind.name)
+        self.kind.offer([(_label(k), k.name) for k in siblings], kind.name)
 
     def _show_options(self) -> None:
         kind = self.kinds[self.state.structure]
@@ -102,6 +113,10 @@ class StructurePanel(widgets.VBox):
     def _take_options(self) -> None:
         defaults = self.kinds[self.state.structure].options
         self.state.options = {name: f.value for name, f in self.fields.items() if f.value != defaults[name]}
+
+
+def _label(kind) -> str:
+    return kind.summary[:1].upper() + kind.summary[1:].replace(" along [", " [")
 
 
 def _field(option) -> widgets.Widget:

@@ -32,7 +32,7 @@ class SourcePanel(widgets.VBox):
         self.recipe_row = setting("Recipe", self.recipe, wide=True)
         listing = guarded(state.show_report, "listing the sets")
         self.set_row = with_button(
-            setting("Set", self.set, wide=True), "↻", "List the sets again", listing(self.list_sets)
+            setting("Set", self.set, below=True), "↻", "List the sets again", listing(self.list_sets)
         )
         super().__init__(
             [widgets.HTML("<h2><i>1</i>What to learn</h2>"), self.kind, self.recipe_row, self.set_row, self.about]
@@ -67,7 +67,8 @@ class SourcePanel(widgets.VBox):
         from atomnb.data.labelled_set import open_labelled_set
 
         found = open_labelled_set(self.state.folder.resolve(self.state.set_path))
-        return f"{len(found)} images of {len(set(found.groups))} structures; classes {', '.join(found.classes)}."
+        told = f"{len(found)} images of {len(set(found.groups))} structures; classes {', '.join(found.classes)}."
+        return f"{self.state.set_path}: {told}"
 
 
 class NetworkPanel(widgets.VBox):
@@ -101,7 +102,7 @@ class RunPanel(widgets.VBox):
         self.state = state
         doing = guarded(state.show_report, "starting the training")
         self.earlier = Choice(on_choose=doing(self._choose))
-        self.earlier_row = setting("Run", self.earlier, wide=True)
+        self.earlier_row = setting("Run", self.earlier, below=True)
         self.train, self.resume, self.stop = (widgets.Button(description=text) for text in ("Train", "Resume", "Stop"))
         self.train.add_class("an-go")
         self.resume.add_class("an-resume")
@@ -178,7 +179,7 @@ class SavePanel(widgets.VBox):
         super().__init__(
             [
                 widgets.HTML("<h2><i>4</i>Save</h2>"),
-                setting("Name", self.name, wide=True),
+                setting("Name", self.name, below=True),
                 self.button,
                 self.why,
                 self.progress,

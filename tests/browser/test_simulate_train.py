@@ -52,6 +52,11 @@ def test_simulate_shows_image_truth_and_diffraction(page, served):
     choose(page, "Family", "Graphene")
     page.wait_for_function("document.querySelector('.an-subject').textContent.includes('graphene')")
     page.wait_for_selector(".an-classes >> text=C")
+    choose(page, "Structure", "Graphene ribbon with zigzag or armchair edges")
+    field = page.locator(".an-setting:has-text('Structure') select")
+    assert field.bounding_box()["width"] > 250, "names have the whole row"
+    assert field.get_attribute("title") == "Graphene ribbon with zigzag or armchair edges"
+    choose(page, "Structure", "Graphene sheet")
     page.click("button:has-text('Defects and options')")
     fill(page, "Single vacancies", 900)
     page.wait_for_selector(".an-error >> text=do not fit")

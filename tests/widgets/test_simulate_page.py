@@ -48,6 +48,19 @@ def test_every_structure_can_be_chosen(page):
     assert page.error.report == {}, page.error.report
 
 
+def test_a_structure_with_a_long_name_is_written_out(page):
+    panel = page.structure
+    panel.family.value = "perovskite"
+    assert panel.kind.label == "SrTiO3, cubic [001]" == panel.kind.tooltip
+    assert panel.summary.layout.display == "none"
+    panel.family.value = "graphene"
+    panel.kind.value = "graphene-vacancies"
+    name = "Graphene with single and double vacancies and Stone–Wales defects"
+    assert panel.kind.tooltip == name and name in panel.summary.value and panel.summary.layout.display is None
+    panel.family.value = FILE
+    assert panel.summary.layout.display == "none"
+
+
 def test_a_file_takes_the_place_of_the_structure_only_once_it_is_chosen(page, tmp_path):
     panel = page.structure
     (tmp_path / "copper.xyz").write_text('1\nLattice="3.61 0 0 0 3.61 0 0 0 3.61"\nCu 0 0 0\n')
