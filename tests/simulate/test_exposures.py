@@ -52,6 +52,7 @@ def crystal(seed=0, *, periodic=True, defects=(), period=PERIOD):
         atoms=SimpleNamespace(pbc=np.array([periodic, periodic, False])),
         defects=defects,
         provenance={"name": "crystal", "seed": seed, "versions": {"atomnb": "x"}},
+        lattices=(),
         columns=lambda: SimpleNamespace(positions_yx=yx, content=content),
     )
 
