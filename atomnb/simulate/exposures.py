@@ -20,6 +20,9 @@ from atomnb.simulate.scene import Scene
 
 DOSE_UNITS = ("electrons_per_column", "electrons_per_angstrom2")
 
+OVERSHOOT = 0.01
+"""By how much interpolation may lift a bright-field image over the whole beam."""
+
 
 @dataclass(frozen=True)
 class ExposureConfig:
@@ -28,8 +31,10 @@ class ExposureConfig:
     shape : (H, W) px of every exposure
     pixel_size : Å, evenly in its logarithm
     dose : evenly in its logarithm
-    dose_unit : 'electrons_per_column' (detected, all electrons of the image shared among its columns) or
-        'electrons_per_angstrom2' (incident; the noise-free image must be in shares of the beam)
+    dose_unit : 'electrons_per_column' (detected, all electrons of the image shared among its columns: for dark-field
+        detectors, which see next to nothing between the columns) or 'electrons_per_angstrom2' (incident; the noise-free
+        image must be in shares of the beam). In ABF and BF most of what is detected is the bright background: take the
+        incident dose, usually 10⁴ and more
     rotation_rad : angle of the scan
     background : level added before counting, in shares of the image's highest value
     row_jitter_px : standard deviation of the rows' random shifts
@@ -119,7 +124,7 @@ def make_exposures(
         If the frame does not fit an image that does not repeat, or the dose needs an image in shares of the beam.
     """
     config = config or ExposureConfig()
-    if config.dose_unit == "electrons_per_angstrom2" and ideal.image.max() > 1:
+    if config.dose_unit == "electrons_per_angstrom2" and ideal.image.max() > 1 + OVERSHOOT:
         raise AtomnbError(
             f"a dose in electrons per Å² needs a noise-free image in shares of the beam (at most 1), got values up to "
             f"{ideal.image.max():.3g}: use dose_unit='electrons_per_column'."

@@ -29,6 +29,16 @@ DISTORTIONS = {
 }
 """Field of `ExposureConfig`: label, unit, value at first, highest value."""
 
+DETECTED, INCIDENT = "electrons_per_column", "electrons_per_angstrom2"
+"""What a dose counts, as in `ExposureConfig`: in dark field electrons detected, in bright field those of the beam."""
+
+DOSE_TEXTS = {DETECTED: "electrons per column", INCIDENT: "electrons per Å²"}
+
+DOSE_NOTES = {
+    DETECTED: "Counts the electrons detected, per column.",
+    INCIDENT: "Counts the electrons of the beam, per Å²: what a bright-field detector counts is mostly background.",
+}
+
 MAX_STRAIN = 0.01
 """How far (cosine) the box cut from a user's crystal may be off 90° at first, as in `read_structure`."""
 
@@ -152,13 +162,14 @@ class Microscope(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """One exposure: `frame` px, `pixel_size` Å, `dose` electrons per column; distortions as pairs."""
+    """One exposure: `frame` px, `pixel_size` Å, `dose` in `dose_unit` of `ExposureConfig`; distortions as pairs."""
 
     frame: int
     pixel_size: float
     dose: float
     rotation_deg: float
     distortions: tuple[tuple[str, float], ...]
+    dose_unit: str = DETECTED
 
     def config(self):
         """The `ExposureConfig` with exactly these values."""
@@ -170,6 +181,7 @@ class Exposure(NamedTuple):
             shape=(self.frame, self.frame),
             pixel_size=(self.pixel_size,) * 2,
             dose=(self.dose,) * 2,
+            dose_unit=self.dose_unit,
             rotation_rad=(angle, angle),
             gamma=(1.0, 1.0),
             **{name: (value, value) for name, value in self.distortions},
@@ -201,6 +213,7 @@ class SetPlan(NamedTuple):
             shape=(exposure.frame, exposure.frame),
             pixel_size=pixels,
             dose=(self.dose_low, self.dose_high),
+            dose_unit=exposure.dose_unit,
             **{name: (0.0, value) for name, value in exposure.distortions},
         )
 

@@ -11,12 +11,15 @@ import numpy as np
 import traitlets
 
 from atomnb.errors import AtomnbError
+from atomnb.simulate.ideal import DARK_DETECTORS
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
 from atomnb.widgets.report import ErrorReport, report_of
 from atomnb.widgets.simulate_engine import engine_image, labelled_image, write_set
 from atomnb.widgets.simulate_request import (
+    DETECTED,
     DISTORTIONS,
+    INCIDENT,
     MAX_STRAIN,
     Exposure,
     FileChoice,
@@ -46,7 +49,7 @@ CHOICES = (
     *("structure", "size", "seed", "options", "file", "zone_axis"),
     *("thickness", "tilt_about_x", "tilt_about_y", "max_strain"),
     *("engine", "detector", "energy_kev", "semiangle_mrad", "defocus", "cs_um", "source_fwhm", "method", "phonons"),
-    *("frame", "pixel_size", "dose", "rotation_deg", "distortions", "scheme"),
+    *("frame", "pixel_size", "dose", "incident_dose", "rotation_deg", "distortions", "scheme"),
 )
 """Traits that the image depends on."""
 
@@ -112,6 +115,7 @@ class SimulateState(traitlets.HasTraits):
     frame = traitlets.Int(256, min=32, max=1024)
     pixel_size = traitlets.Float(0.15)
     dose = traitlets.Float(1000.0)
+    incident_dose = traitlets.Float(20_000.0)
     rotation_deg = traitlets.Float(0.0)
     distortions = traitlets.Dict({name: at_first for name, (_, _, at_first, _) in DISTORTIONS.items()})
     scheme = traitlets.Unicode("content")
@@ -123,6 +127,7 @@ class SimulateState(traitlets.HasTraits):
     set_structures = traitlets.Int(8, min=1, max=500)
     set_images = traitlets.Int(10, min=1, max=1000)
     set_doses = traitlets.Tuple(default_value=(100.0, 3000.0))
+    set_incident_doses = traitlets.Tuple(default_value=(5000.0, 100_000.0))
     set_pixel_spread = traitlets.Float(0.1, min=0.0, max=0.5)
     set_vary_optics = traitlets.Bool(True)
     built = traitlets.Any(None, allow_none=True)
@@ -165,7 +170,8 @@ class SimulateState(traitlets.HasTraits):
                 self.source_fwhm, self.method, self.phonons,
             ),
             Exposure(
-                self.frame, self.pixel_size, self.dose, self.rotation_deg, tuple(sorted(self.distortions.items()))
+                self.frame, self.pixel_size, self.dose_chosen, self.rotation_deg,
+                tuple(sorted(self.distortions.items())), self.dose_unit,
             ),
             self.scheme,
         )  # fmt: skip
@@ -178,13 +184,29 @@ class SimulateState(traitlets.HasTraits):
         return FileChoice(self.file, self.size, self.seed, zone, self.thickness, tilt, self.max_strain)
 
     @property
+    def dose_unit(self) -> str:
+        """What doses count: what is detected in dark field, the beam in bright field."""
+        return INCIDENT if self.detector in DARK_DETECTORS else DETECTED
+
+    @property
+    def dose_chosen(self) -> float:
+        """The dose of the image, in `dose_unit`."""
+        return self.incident_dose if self.dose_unit == INCIDENT else self.dose
+
+    @property
+    def set_doses_chosen(self) -> tuple[float, float]:
+        """The doses of a set, in `dose_unit`."""
+        return self.set_incident_doses if self.dose_unit == INCIDENT else self.set_doses
+
+    @property
     def plan(self) -> SetPlan:
         """The labelled set the page would build now."""
+        low, high = self.set_doses_chosen
         return SetPlan(
             self.set_structures,
             self.set_images,
-            float(self.set_doses[0]),
-            float(self.set_doses[1]),
+            float(low),
+            float(high),
             self.set_pixel_spread,
             self.set_vary_optics,
         )

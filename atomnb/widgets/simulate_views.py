@@ -13,6 +13,7 @@ from atomnb.widgets.progress import ProgressBar
 from atomnb.widgets.report import guarded
 from atomnb.widgets.samples import SampleViewer, numbers_of_classes
 from atomnb.widgets.settings import linked, setting, whole_field
+from atomnb.widgets.simulate_request import DETECTED, DOSE_TEXTS, INCIDENT
 from atomnb.widgets.simulate_state import FILE, Shown, SimulateState
 
 VIEWS = ("Truth", "Training set", "Code")
@@ -51,8 +52,10 @@ class ViewPanel(widgets.VBox):
         self.view.observe(lambda _: self._show(), "value")
         showing = guarded(state.show_report, "showing the truth")
         state.observe(showing(lambda _: self._show()), "shown")
-        set_traits = ("set_name", "set_structures", "set_images", "set_doses", "set_pixel_spread", "set_vary_optics")
-        state.observe(showing(lambda _: self._show_code()), set_traits)
+        set_traits = ("set_name", "set_structures", "set_images", "set_doses", "set_incident_doses")
+        state.observe(
+            showing(lambda _: self._show_code()), [*set_traits, "set_pixel_spread", "set_vary_optics", "detector"]
+        )
         self._show()
 
     def _show(self) -> None:
@@ -81,8 +84,13 @@ class SetPanel(widgets.VBox):
         self.name = linked(state, "set_name", widgets.Text(continuous_update=False))
         self.structures = linked(state, "set_structures", whole_field(1, 500))
         self.images = linked(state, "set_images", whole_field(1, 1000))
-        self.doses = widgets.FloatRangeSlider(min=1, max=5, step=0.1, readout=False, continuous_update=False)
-        self.doses.value = tuple(np.log10(state.set_doses))
+        self.doses = {
+            DETECTED: _doses_slider(1, 5, state.set_doses), INCIDENT: _doses_slider(2, 7, state.set_incident_doses)
+        }  # fmt: skip
+        self.doses_rows = {
+            unit: setting("Doses", slider, tip=f"{DOSE_TEXTS[unit].capitalize()}, evenly in the logarithm", wide=True)
+            for unit, slider in self.doses.items()
+        }
         self.doses_text = widgets.HTML()
         self.spread = widgets.BoundedIntText(min=0, max=50, value=round(100 * state.set_pixel_spread))
         self.vary = linked(state, "set_vary_optics", widgets.Checkbox(indent=False))
@@ -102,7 +110,7 @@ class SetPanel(widgets.VBox):
                     "Structures", self.structures, unit=" ", tip="Each with its own seed: other defects, other places"
                 ),
                 setting("Images of each", self.images, unit=" "),
-                setting("Doses", self.doses, tip="Electrons per column, evenly in the logarithm", wide=True),
+                *self.doses_rows.values(),
                 self.doses_text,
                 setting("Pixel size varies by ±", self.spread, unit="%"),
                 setting(
@@ -115,23 +123,32 @@ class SetPanel(widgets.VBox):
                 self.samples,
             ]
         )
-        self.doses.observe(lambda _: self._take_doses(), "value")
+        for slider in self.doses.values():
+            slider.observe(lambda _: self._take_doses(), "value")
         self.spread.observe(lambda change: setattr(state, "set_pixel_spread", change["new"] / 100), "value")
         self.button.on_click(guarded(state.show_report, "building the set")(lambda _: state.build_set()))
-        names = ["set_structures", "set_images", "set_doses", "set_pixel_spread", "frame", "pixel_size", "shown"]
-        state.observe(lambda _: self._show(), [*names, "structure", "detector", "engine", "built", "estimate"])
+        names = ["set_structures", "set_images", "set_doses", "set_incident_doses", "set_pixel_spread", "frame"]
+        names += ["pixel_size", "shown", "structure", "detector", "engine", "built", "estimate"]
+        state.observe(lambda _: self._show(), names)
         state.observe(lambda _: self._show_samples(), "built")
         state.jobs.observe(lambda _: self._show(), "busy")
         self._show()
 
     def _take_doses(self) -> None:
-        self.state.set_doses = tuple(float(f"{10**exponent:.3g}") for exponent in self.doses.value)
+        taken = {
+            unit: tuple(float(f"{10**exponent:.3g}") for exponent in slider.value)
+            for unit, slider in self.doses.items()
+        }
+        self.state.set_doses, self.state.set_incident_doses = taken[DETECTED], taken[INCIDENT]
 
     def _show(self) -> None:
         state = self.state
-        low, high = state.set_doses
+        low, high = state.set_doses_chosen
+        for unit, row in self.doses_rows.items():
+            row.layout.display = None if unit == state.dose_unit else "none"
         self.name.placeholder = state.default_set_name
-        self.doses_text.value = f'<p class="an-muted">{low:g} to {high:g} electrons per column</p>'
+        unit = DOSE_TEXTS[state.dose_unit]
+        self.doses_text.value = f'<p class="an-muted">{low:g} to {high:g} {unit}</p>'
         self.button.disabled = state.jobs.busy or state.shown is None
         self.button.description = f"Build {state.plan.total} images"
         self.note.value = "".join(f'<p class="an-warning">{escape(text)}</p>' for text in self._warnings())
@@ -162,6 +179,13 @@ class SetPanel(widgets.VBox):
             each = f", about {seconds * state.set_structures / 60:.0f} min in all" if seconds else ""
             found.append(f"Each structure is a multislice simulation of its own{each}.")
         return found
+
+
+def _doses_slider(low: int, high: int, doses: tuple[float, float]) -> widgets.FloatRangeSlider:
+    """Exponents of ten from `low` to `high`."""
+    slider = widgets.FloatRangeSlider(min=low, max=high, step=0.1, readout=False, continuous_update=False)
+    slider.value = tuple(np.log10(doses))
+    return slider
 
 
 def _class_map(shown: Shown) -> dict:

@@ -4,9 +4,15 @@ import re
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from atomnb.data.labelled_set import open_labelled_set
 from atomnb.errors import AtomnbError
+from atomnb.simulate.class_schemes import SCHEMES
+from atomnb.simulate.exposures import make_exposures
+from atomnb.simulate.ideal import ideal_image
+from atomnb.simulate.structures import create_structure
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
 from atomnb.widgets.simulate_request import zone_axis_of
@@ -262,3 +268,42 @@ def test_zone_axes_are_read_as_people_write_them(text, axis):
 def test_other_zone_axes_are_refused(text):
     with pytest.raises(AtomnbError, match="whole numbers"):
         zone_axis_of(text)
+
+
+def bright_field_stand_in(structure, depth: float):
+    """Columns that darken 70 % of the beam by the share `depth` of it, lighter ones by half of that, at 0.1 Å."""
+    columns = structure.columns()
+    shape = np.round(np.array(structure.size_angstrom) / 0.1).astype(int)
+    step = np.array(structure.size_angstrom) / shape
+    image = np.zeros(shape)
+    at = tuple((np.round(columns.positions_yx / step).astype(int) % shape).T)
+    np.add.at(image, at, np.where(columns.heaviest_z > 10, 1.0, 0.5))
+    spread = ndimage.gaussian_filter(image, 0.4 / step, mode="wrap")
+    return 0.7 * (1 - depth * spread / spread.max())
+
+
+def test_columns_are_seen_in_annular_bright_field_at_the_dose_the_page_starts_with(state):
+    """Most electrons that ABF detects are background: a dose per column gave no more than noise."""
+    state.choose_structure("srtio3-001")
+    state.choose_engine("multislice")
+    state.detector, state.frame = "abf", 256
+    config = state.request.exposure.config()
+    assert config.dose_unit == "electrons_per_angstrom2"
+    structure = create_structure("srtio3-001", size_angstrom=(30, 30))
+    seen = ideal_image(
+        bright_field_stand_in(structure, 0.3), structure, pixel_size=0.1, scheme=SCHEMES["columns"], dark=True
+    )
+    scene = next(make_exposures(seen, 1, config=config))
+    away = cKDTree(scene.positions_yx).query(np.argwhere(np.ones(scene.image.shape)))[0].reshape(scene.image.shape)
+    columns, between = scene.image[away < 1.5], scene.image[away > 1.2 / scene.pixel_size]
+    assert (between.mean() - columns.mean()) / between.std() > 3
+
+
+def test_dark_field_counts_what_is_detected_as_before(state):
+    config = state.request.exposure.config()
+    assert (config.dose, config.dose_unit) == ((1000.0, 1000.0), "electrons_per_column")
+    assert state.plan.config(state.request.exposure).dose == (100.0, 3000.0)
+    state.choose_engine("multislice")
+    state.detector = "bf"
+    plan = state.plan.config(state.request.exposure)
+    assert (plan.dose, plan.dose_unit) == ((5000.0, 100_000.0), "electrons_per_angstrom2")
