@@ -27,6 +27,9 @@ JOB_FILE = "job.json"
 UNSEEN_SEED = 10_003
 """Of the scenes that validation looks at; training has another."""
 
+FIRST_LOOK = 10
+"""Steps after which the network is looked at first: seconds, or half a minute on a slow computer."""
+
 MOST_LOGS, MOST_VALIDATIONS = 200, 25
 """About how many records and validations a run gives."""
 
@@ -71,6 +74,7 @@ class TrainJob:
             ema_decay=0.998 if self.steps >= 2000 else 0.98,
             log_steps=max(1, min(20, self.steps // MOST_LOGS)),
             validate_steps=max(25, min(500, self.steps // MOST_VALIDATIONS)),
+            first_look=FIRST_LOOK,
             checkpoint_seconds=120.0,
             seed=self.seed,
         )

@@ -23,7 +23,8 @@ from atomnb.train.rundir import Run, begin_session, open_run, save_checkpoint, s
 
 AVERAGING = ("ema", "swa", "none")
 
-COUNTS = {"steps": 1, "batch_size": 1, "log_steps": 1, "validate_steps": 1, "warmup_steps": 0, "patience": 0, "seed": 0}
+COUNTS = dict.fromkeys(("steps", "batch_size", "log_steps", "validate_steps"), 1)
+COUNTS |= dict.fromkeys(("warmup_steps", "first_look", "patience", "seed"), 0)
 """Settings that are whole numbers, and the least each may be."""
 
 RANGES = {
@@ -61,6 +62,8 @@ class TrainConfig:
     checkpoint_seconds: float = 300.0
     log_steps: int = 50
     validate_steps: int = 500
+    first_look: int = 0
+    """One validation more, after so many steps, to see early what a long run comes to; 0 = none."""
     patience: int = 0
     """Stop after so many validations without a better score; 0 = train all steps."""
     seed: int = 0
@@ -161,7 +164,7 @@ def fit(
         run.losses.append(_one_step(run, forward, next(stream), loss, config, processes))
         _update_average(run.average, run.net, averaging_decay(run.step, config))
         run.step += 1
-        recorded = run.step % config.log_steps == 0 or run.step == config.steps
+        recorded = run.step % config.log_steps == 0 or run.step in (config.first_look, config.steps)
         if recorded:
             speed = (run.step - first) * config.batch_size * processes.world / (time.perf_counter() - started)
             _record(run, validate, config, processes, speed)
@@ -234,8 +237,8 @@ def _record(run: Run, validate, config: TrainConfig, processes: Processes, speed
         "images_per_second": speed,
     }
     run.losses = []
-    due = run.step % config.validate_steps < config.log_steps or run.step == config.steps
-    if validate is not None and due:
+    due = run.step % config.validate_steps < config.log_steps and run.step % config.log_steps == 0
+    if validate is not None and (due or run.step in (config.first_look, config.steps)):
         score = processes.from_first(float(validate(run.average.eval())) if processes.is_first else 0.0)
         if score > max((r["score"] for r in run.history if "score" in r), default=-np.inf):
             run.best = {k: v.detach().clone() for k, v in run.average.state_dict().items()}

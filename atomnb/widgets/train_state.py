@@ -27,6 +27,9 @@ SETS, RUNS = "sets", "runs"
 
 CALIBRATION_BATCHES = 6
 
+SAMPLE_OF = {"graphene-si": "graphene-si", "tmd": "mos2", "perovskite": "perovskite-adf"}
+"""The sample that shows the material of a recipe; the others watch the first of all."""
+
 
 class Saved(NamedTuple):
     """A model the user has saved."""
@@ -74,7 +77,9 @@ class TrainState(traitlets.HasTraits):
         self.folder, self.jobs, self._post, self._start = folder, jobs, post, start
         self._process = None
         self._began: tuple[float, int] = (0.0, 0)
-        self.frame = self.frames()[0][1]
+        self._frame_chosen = False
+        self._suit_frame()
+        self.observe(lambda _: self._suit_frame(), ["recipe", "source"])
 
     # ---------- what there is ----------
     def sets(self) -> list[str]:
@@ -90,9 +95,9 @@ class TrainState(traitlets.HasTraits):
         return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
 
     def frames(self) -> list[tuple[str, str]]:
-        """Real frames to watch, as (label, key): samples, and the images at the top of the data folder."""
+        """Frames to watch, as (label, key): samples, and the images at the top of the data folder."""
         samples = sorted(atomnb.list_samples(), key=lambda sample: sample.is_simulated)
-        listed = [(sample.title, f"sample:{sample.name}") for sample in samples]
+        listed = [(_told(sample), f"sample:{sample.name}") for sample in samples]
         files = [entry for entry in self.folder.entries() if not entry.is_folder and not entry.name.endswith(".h5")]
         return listed + [(entry.name, f"file:{entry.path}") for entry in files]
 
@@ -179,6 +184,7 @@ class TrainState(traitlets.HasTraits):
         if self.busy:
             raise AtomnbError("a training runs already: stop it first.")
         self.report = None
+        self._suit_frame()
         self.run_dir.mkdir(parents=True, exist_ok=True)
         write_job(self.run_dir, job)
         self._write_frame()
@@ -220,12 +226,19 @@ class TrainState(traitlets.HasTraits):
             number += 1
         return f"{name}-{number}"
 
-    # ---------- the real frame ----------
+    # ---------- the frame to watch ----------
     def choose_frame(self, key: str) -> None:
-        """Watch another real frame; the network looks at it with its next validation."""
-        self.frame = key
+        """Watch another frame; the network looks at it with its next validation."""
+        self.frame, self._frame_chosen = key, True
         if self.run:
             self._write_frame()
+
+    def _suit_frame(self) -> None:
+        """Watch what the recipe is for, unless the user has chosen a frame or a training looks at one."""
+        if self._frame_chosen or self.busy:
+            return
+        sample = SAMPLE_OF.get(self.recipe) if self.source == "recipe" else None
+        self.frame = f"sample:{sample}" if sample else self.frames()[0][1]
 
     def _write_frame(self) -> None:
         kind, _, name = self.frame.partition(":")
@@ -311,6 +324,10 @@ def _save(run_dir: Path, name: str, steps: int, history: list[dict], folder: Pat
     progress(0.95, "writing")
     path = save_model(net, job.card(net, name=name, calibration=calibration, accuracy=accuracy), folder)
     return Saved(name, path)
+
+
+def _told(sample) -> str:
+    return sample.title if not sample.is_simulated or "simulated" in sample.title else f"{sample.title}, simulated"
 
 
 def _history(run_dir: Path) -> list[dict]:

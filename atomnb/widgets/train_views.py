@@ -17,7 +17,7 @@ from atomnb.widgets.train_state import TrainState
 VIEWS = ("Curve", "Code")
 EMPTY = (
     '<div class="an-invite"><div><b>What the network sees shows up here.</b><br>'
-    "A simulated scene it has never learnt from, and a real frame: watch both get better.</div></div>"
+    "A simulated scene it has never learnt from, and a frame of your choice: watch both get better.</div></div>"
 )
 WAITING = '<div class="{}">The first look comes after the first steps …</div>'
 
@@ -70,7 +70,7 @@ class SightPanel(widgets.VBox):
 
 
 class CurvePanel(widgets.VBox):
-    """Shows how `state` learns, chooses the real frame, and shows the code."""
+    """Shows how `state` learns, chooses the frame to watch, and shows the code."""
 
     def __init__(self, state: TrainState) -> None:
         self.state = state
@@ -81,7 +81,7 @@ class CurvePanel(widgets.VBox):
         self.frame = Choice(on_choose=guarded(state.show_report, "opening the frame")(state.choose_frame))
         self.list_frames()
         self.code = CodePanel()
-        frame_row = setting("Real frame", self.frame, tip="A sample or an image of the data folder", wide=True)
+        frame_row = setting("Frame", self.frame, tip="A sample or an image of the data folder", wide=True)
         frame_row.add_class("an-broad")
         listing = guarded(state.show_report, "listing the frames")
         with_button(frame_row, "↻", "List the images of the data folder again", listing(self.list_frames))
@@ -97,6 +97,7 @@ class CurvePanel(widgets.VBox):
         self.add_class("an-results")
         self.view.observe(lambda _: self._show(), "value")
         names = ["history", "steps", "recipe", "source", "set_path", "architecture", "minutes", "model_name", "run"]
+        state.observe(lambda _: self.list_frames(), "frame")
         state.observe(guarded(state.show_report, "showing the curve")(lambda _: self._show()), names)
         self._show()
 
@@ -143,7 +144,7 @@ def _pictures(preview: Preview, names: list[str]) -> list[dict]:
     if preview.real.size:
         count = f"{len(preview.found)} atoms found"
         shown += [
-            picture("Real frame and atoms found", grey(preview.real), marks=preview.found, note=count),
+            picture("Frame and atoms found", grey(preview.real), marks=preview.found, note=count),
             picture("What the network sees", mixed(np.asarray(preview.real_probability))),
         ]
     return shown

@@ -13,6 +13,7 @@ import torch
 from atomnb.errors import AtomnbError, CancelledError
 from atomnb.nets.registry import create_net
 from atomnb.simulate.batch import Batch
+from atomnb.train.job import TrainJob
 from atomnb.train.loop import TrainConfig, averaging_decay, fit, out_of_patience
 from atomnb.train.rundir import read_checkpoint, read_run, shipped_weights
 
@@ -186,6 +187,22 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     assert torch.equal(torch.cat([p.detach().flatten() for p in net.parameters()]), kept)
     again = fit(new_net(), batches, config=plan, run_dir=tmp_path, validate=validate)
     assert len(again.history) == 5, "a run that stopped early is over"
+
+
+def test_a_first_look_comes_early_and_once():
+    plan = config(steps=16, log_steps=4, validate_steps=8, first_look=3)
+    history = fit(new_net(), batches, config=plan, validate=lambda net: 0.5).history
+    assert [record["step"] for record in history] == [3, 4, 8, 12, 16]
+    assert [record["step"] for record in history if "score" in record] == [3, 8, 16]
+    plain = fit(new_net(), batches, config=config(steps=16, log_steps=4, validate_steps=8), validate=lambda net: 0.5)
+    assert [record["step"] for record in plain.history if "score" in record] == [8, 16]
+    mean = (3 * history[0]["loss"] + history[1]["loss"]) / 4
+    assert mean == pytest.approx(plain.history[0]["loss"]), "the training itself is the same"
+
+
+@pytest.mark.parametrize("steps", [200, 1000, 100_000])
+def test_the_page_looks_after_ten_steps(steps):
+    assert TrainJob(recipe="tmd", steps=steps).config().first_look == 10
 
 
 def test_patience_counts_from_the_best_score():

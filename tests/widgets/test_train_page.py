@@ -40,6 +40,15 @@ def test_images_that_came_after_the_start_can_be_watched_once_the_page_is_opened
     assert "file:late.npy" in [key for _, key in page.curve.frame.options]
 
 
+def test_the_frame_follows_the_recipe(page):
+    assert page.curve.frame.value == "sample:graphene-si"
+    page.source.recipe.value = "tmd"
+    assert page.curve.frame.value == "sample:mos2"
+    page.curve.frame.value = "sample:dysco3"
+    page.source.recipe.value = "perovskite"
+    assert page.curve.frame.value == "sample:dysco3"
+
+
 def test_a_crashed_run_says_what_is_left_of_it(page):
     state = page.state
     state.run, state.steps, state.status = "mine", 2000, "stopped"

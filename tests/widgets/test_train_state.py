@@ -116,6 +116,43 @@ def test_the_real_frame_goes_to_the_run(state):
     assert other.shape == (384, 384)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "frame"),
+    [
+        ("graphene-si", "sample:graphene-si"),
+        ("tmd", "sample:mos2"),
+        ("perovskite", "sample:perovskite-adf"),
+        ("dumbbell", "sample:si-110"),
+    ],
+)
+def test_the_frame_shows_what_the_recipe_is_for(state, recipe, frame):
+    state.recipe = recipe
+    assert state.frame == frame and frame in dict(map(reversed, state.frames()))
+    state.source = "set"
+    assert state.frame == "sample:si-110"
+
+
+def test_a_frame_the_user_chose_stays(state):
+    state.choose_frame("sample:dysco3")
+    state.recipe = "tmd"
+    assert state.frame == "sample:dysco3"
+
+
+def test_a_training_keeps_the_frame_it_looks_at(state):
+    state.train()
+    state.recipe = "tmd"
+    assert state.frame == "sample:graphene-si"
+    FakeProcess.last.say({"kind": "stopped"})
+    state.new_run()
+    state.train()
+    assert state.frame == "sample:mos2"
+
+
+def test_simulated_frames_are_called_so(state):
+    names = [name for name, _ in state.frames()]
+    assert "Graphene with silicon, simulated" in names and "Silicon [110]" in names
+
+
 def test_stop_and_resume_go_on_with_the_same_run(state):
     state.train()
     process, name = FakeProcess.last, state.run
