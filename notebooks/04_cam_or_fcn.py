@@ -34,6 +34,7 @@ import numpy as np
 import atomnb
 from atomnb.metrics import match_positions
 from atomnb.nets.cam import class_activation_map, classify, locate_activation
+from atomnb.said import gathered_warnings
 from atomnb.train.cam import CLASSES, PIXEL_SIZE, sample_patch, train_classifier
 
 # %% [markdown]
@@ -130,7 +131,8 @@ plt.show()
 
 # %%
 model = atomnb.load_model("tmd")
-found = [atomnb.analyze(patch.image, model=model, pixel_size=PIXEL_SIZE) for patch in patches]
+with gathered_warnings():  # their metals are as bright as chance will, some as in MoSe2
+    found = [atomnb.analyze(patch.image, model=model, pixel_size=PIXEL_SIZE) for patch in patches]
 
 # %% [markdown]
 # One patch with all that was found: every column with its name, not the defect alone. The defect is the column whose
