@@ -194,22 +194,25 @@ def simulate_many(
 
 
 def _simulate(atoms, plan: Plan, optics: Optics, config: MultisliceConfig, store: ScanStore, tell: Progress):
+    """The mean of all configurations, and the seconds they took, in however many sessions."""
     total: dict[str, np.ndarray] = {}
-    n = config.configurations
-    start = time.perf_counter()
+    n, spent = config.configurations, 0.0
     with abtem_settings(config):
         for index in range(n):
 
             def report(share: float, done: int = index) -> None:
                 tell((done + share) / n, f"configuration {done + 1} of {n}")
 
-            scans = store.load_configuration(index)
-            if scans is None:
+            found = store.load_configuration(index)
+            if found is None:
+                start = time.perf_counter()
                 scans = run_configuration(displaced(atoms, config, index), plan, optics, config, report)
-                store.save_configuration(index, scans)
+                found = scans, time.perf_counter() - start
+                store.save_configuration(index, scans, seconds=found[1])
+            scans, spent = found[0], spent + found[1]
             for name in config.detectors:
                 total[name] = total.get(name, 0.0) + scans[name] / np.float32(n)
-    return total, {"seconds": round(time.perf_counter() - start, 3)}
+    return total, {"seconds": round(spent, 3)}
 
 
 def _finished(structure, atoms, scans, optics: Optics, config: MultisliceConfig, note) -> MultisliceImages:

@@ -80,15 +80,15 @@ class ScanStore:
             _write(self.path, scans, note)
             shutil.rmtree(self._parts, ignore_errors=True)
 
-    def load_configuration(self, index: int) -> dict[str, np.ndarray] | None:
-        """The scans of one configuration, or None when it is still to be computed."""
+    def load_configuration(self, index: int) -> tuple[dict[str, np.ndarray], float] | None:
+        """The scans of one configuration and the seconds they took, or None when it is still to be computed."""
         found = None if self._folder is None else _read(self._part(index))
-        return None if found is None else found[0]
+        return None if found is None else (found[0], float(found[1].get("seconds", 0.0)))
 
-    def save_configuration(self, index: int, scans: Mapping[str, np.ndarray]) -> None:
+    def save_configuration(self, index: int, scans: Mapping[str, np.ndarray], *, seconds: float) -> None:
         """Keep the scans of one configuration, so that a run that is killed goes on from here."""
         if self._folder is not None:
-            _write(self._part(index), scans, {})
+            _write(self._part(index), scans, {"seconds": seconds})
 
     @property
     def _parts(self) -> Path:

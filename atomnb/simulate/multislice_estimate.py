@@ -102,6 +102,7 @@ def check_memory(plan: Plan, atoms, optics: Optics, config: MultisliceConfig) ->
 def _one_configuration(atoms, plan: Plan, optics: Optics, config: MultisliceConfig) -> float:
     """Seconds of one frozen-phonon configuration."""
     thin, thick = (_slab(atoms, plan, n) for n in (1, min(2, plan.n_slices)))
+    build_potential(*thin)  # a process's first potential takes seconds that no later one takes
     potential_1, seconds_1 = _timed(lambda: build_potential(*thin))
     potential_2, seconds_2 = _timed(lambda: build_potential(*thick))
     building = _line(seconds_1, seconds_2, plan.n_slices)

@@ -1,5 +1,6 @@
 """Multislice images obey physics, and runs are cached, cancelled, resumed and refused as promised."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -151,6 +152,30 @@ def test_a_cancelled_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert np.allclose(resumed.images["haadf"], whole.images["haadf"], rtol=1e-5)
 
 
+def test_the_seconds_of_a_run_are_those_of_all_its_sessions(tmp_path, monkeypatch):
+    config, original, took = replace(QUICK, phonons=2), multislice.run_configuration, []
+
+    def watched(*arguments):
+        start = time.perf_counter()
+        try:
+            return original(*arguments)
+        finally:
+            took.append(time.perf_counter() - start)
+
+    def stop_in_the_second(fraction, message):
+        if fraction > 0.5:
+            raise CancelledError("enough")
+
+    monkeypatch.setattr(multislice, "run_configuration", watched)
+    with pytest.raises(CancelledError):
+        simulate_multislice(atom(), optics=OPTICS, config=config, cache=tmp_path, progress=stop_in_the_second)
+    resumed = simulate_multislice(atom(), optics=OPTICS, config=config, cache=tmp_path)
+    first, _cancelled, second = took
+    assert resumed.provenance["seconds"] == pytest.approx(first + second, abs=0.01)
+    again = simulate_multislice(atom(), optics=OPTICS, config=config, cache=tmp_path)
+    assert again.provenance["seconds"] == resumed.provenance["seconds"]
+
+
 def test_progress_rises_to_one():
     told = []
     simulate_multislice(atom(), optics=OPTICS, config=QUICK, progress=lambda f, m: told.append(f))
@@ -164,9 +189,20 @@ def test_too_much_memory_is_refused_with_what_would_fit(monkeypatch):
         simulate_multislice(atom(), optics=OPTICS, config=QUICK)
 
 
-def test_the_estimate_is_of_the_right_order():
-    import time
+def test_what_only_the_first_potential_of_a_process_takes_is_not_in_the_estimate(monkeypatch):
+    built, original = [], multislice_estimate.build_potential
 
+    def slow_at_first(*arguments):
+        built.append(1)
+        time.sleep(2.0 if len(built) == 1 else 0.0)
+        return original(*arguments)
+
+    monkeypatch.setattr(multislice_estimate, "build_potential", slow_at_first)
+    estimate = estimate_multislice(atom(), optics=OPTICS, config=replace(QUICK, phonons=50))
+    assert estimate.seconds < 50 * 2.0
+
+
+def test_the_estimate_is_of_the_right_order():
     config = replace(QUICK, phonons=2)
     estimate = estimate_multislice(atom(cell=(14.0, 14.0, 10.0)), optics=OPTICS, config=config)
     start = time.perf_counter()

@@ -49,8 +49,9 @@ def test_the_name_does_not_depend_on_what_is_applied_afterwards():
 def test_what_is_saved_is_found_and_its_parts_are_dropped(tmp_path):
     store = ScanStore(tmp_path / "cache", key())
     assert store.load() is None and store.load_configuration(0) is None
-    store.save_configuration(0, SCANS)
-    assert np.array_equal(store.load_configuration(0)["haadf"], SCANS["haadf"])
+    store.save_configuration(0, SCANS, seconds=2.5)
+    scans, seconds = store.load_configuration(0)
+    assert np.array_equal(scans["haadf"], SCANS["haadf"]) and seconds == 2.5
     store.save(SCANS, {"seconds": 1.5})
     scans, note = store.load()
     assert np.array_equal(scans["haadf"], SCANS["haadf"]) and note == {"seconds": 1.5}
@@ -60,7 +61,7 @@ def test_what_is_saved_is_found_and_its_parts_are_dropped(tmp_path):
 def test_without_a_folder_nothing_is_kept():
     store = ScanStore(None, key())
     store.save(SCANS, {})
-    store.save_configuration(0, SCANS)
+    store.save_configuration(0, SCANS, seconds=1.0)
     assert store.load() is None and store.load_configuration(0) is None
 
 
