@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from atomnb.errors import RangeWarning
-from atomnb.widgets.simulate_request import IDEAL_PIXEL, Microscope, Request, SetPlan, scheme_of
+from atomnb.said import warn
+from atomnb.widgets.simulate_request import IDEAL_PIXEL, Microscope, Request, SetPlan, scheme_of, tiling_note
 
 BUILDING = 0.05
 """Share of the work on a set that goes into its structures."""
@@ -51,7 +52,10 @@ def labelled_image(image: np.ndarray, structure, scheme, microscope: Microscope)
 
 
 def write_set(request: Request, plan: SetPlan, path: Path, *, cache: Path | None, progress) -> tuple[str, ...]:
-    """Write a labelled set of structures like the one asked for; returns its classes."""
+    """Write a labelled set of structures like the one asked for; returns its classes.
+
+    Warns (RangeWarning) where structures that hold something by chance repeat within the frames.
+    """
     from atomnb.data.labelled_writer import write_labelled_set
 
     seeds = range(request.structure.seed, request.structure.seed + plan.structures)
@@ -59,6 +63,7 @@ def write_set(request: Request, plan: SetPlan, path: Path, *, cache: Path | None
     for number, seed in enumerate(seeds, start=1):
         progress(BUILDING * number / plan.structures, f"structure {number} of {plan.structures}")
         structures.append(request.structure.create(seed))
+    _warn_of_tiling(structures, request.exposure.frame * max(plan.config(request.exposure).pixel_size))
     scheme = scheme_of(request.scheme, structures)
     provenance = {
         "made_by": "Simulate",
@@ -75,6 +80,16 @@ def write_set(request: Request, plan: SetPlan, path: Path, *, cache: Path | None
     write_labelled_set(path, scenes, classes=scheme.classes, provenance=provenance, total=plan.total)
     progress(1.0, "written")
     return scheme.classes
+
+
+def _warn_of_tiling(structures, frame_angstrom: float) -> None:
+    """Perfect crystals may repeat; defects and random sites become a lattice of their own."""
+    first = structures[0]
+    by_chance = first.defects or any(structure.atoms != first.atoms for structure in structures[1:])
+    smallest = min(structures, key=lambda structure: min(structure.size_angstrom))
+    note = tiling_note(smallest, frame_angstrom)
+    if by_chance and note:
+        warn(note, RangeWarning)
 
 
 def _scenes(request: Request, plan: SetPlan, structures, scheme, cache: Path | None, progress):

@@ -227,6 +227,18 @@ class Request(NamedTuple):
     scheme: str
 
 
+def tiling_note(structure, frame_angstrom: float) -> str | None:
+    """What to know where the structure fills less than the frame, `frame_angstrom` wide; None where it fills it."""
+    height, width = structure.size_angstrom
+    if min(height, width) >= frame_angstrom or not structure.atoms.pbc[:2].all():
+        return None
+    return (
+        f"The structure, {height:.0f} × {width:.0f} Å, is smaller than the frame, {frame_angstrom:.0f} Å: it repeats "
+        f"side by side, and with it every defect and whatever is there by chance. Take a size of "
+        f"{np.ceil(frame_angstrom):.0f} Å or more."
+    )
+
+
 def schemes_of(structures) -> dict[str, str]:
     """Class schemes that fit the structures: key → what the page calls it."""
     from atomnb.data.labelled_scene import IGNORED_CLASS

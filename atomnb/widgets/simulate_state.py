@@ -11,6 +11,7 @@ import numpy as np
 import traitlets
 
 from atomnb.errors import AtomnbError
+from atomnb.said import gathered_warnings
 from atomnb.simulate.ideal import DARK_DETECTORS
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
@@ -42,6 +43,9 @@ FILE = "file"
 FIRST, FIRST_OPTIONS = "mos2", {"v_x": 4, "v_x2": 1}
 """What the page shows when it opens."""
 
+SIZES = (5.0, 400.0)
+"""Smallest and largest size of a structure, Å."""
+
 DIFFRACTION_REACH = 1.1
 """Highest frequency of the diffractogram, 1/Å."""
 
@@ -69,13 +73,14 @@ class Shown(NamedTuple):
 
 
 class Built(NamedTuple):
-    """A labelled set on disk: `path` below the data folder."""
+    """A labelled set on disk: `path` below the data folder; `messages` is what building it warned of."""
 
     path: str
     images: int
     structures: int
     classes: tuple[str, ...]
     bytes: int
+    messages: tuple[str, ...] = ()
 
 
 class SimulateState(traitlets.HasTraits):
@@ -94,7 +99,7 @@ class SimulateState(traitlets.HasTraits):
     """
 
     structure = traitlets.Unicode(FIRST)
-    size = traitlets.Float(40.0, min=5.0, max=400.0)
+    size = traitlets.Float(40.0, min=SIZES[0], max=SIZES[1])
     seed = traitlets.Int(0, min=0)
     options = traitlets.Dict(FIRST_OPTIONS)
     file = traitlets.Any(None, allow_none=True)
@@ -311,9 +316,10 @@ class SimulateState(traitlets.HasTraits):
         path = self.folder.root / SETS / f"{name}.h5"
 
         def work(progress) -> Built:
-            classes = write_set(request, plan, path, cache=self.cache, progress=progress)
+            with gathered_warnings() as said:
+                classes = write_set(request, plan, path, cache=self.cache, progress=progress)
             where = path.relative_to(self.folder.root).as_posix()
-            return Built(where, plan.total, plan.structures, classes, path.stat().st_size)
+            return Built(where, plan.total, plan.structures, classes, path.stat().st_size, tuple(said))
 
         self.built = None
         self._run("Building the set", work, self._take_built, "building the set")

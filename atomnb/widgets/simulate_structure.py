@@ -9,7 +9,8 @@ import ipywidgets as widgets
 from atomnb.widgets.report import guarded
 from atomnb.widgets.settings import Choice, Fold, float_field, linked, setting, whole_field, with_button
 from atomnb.widgets.simulate_file import FilePanel
-from atomnb.widgets.simulate_state import FILE, SimulateState
+from atomnb.widgets.simulate_request import tiling_note
+from atomnb.widgets.simulate_state import FILE, SIZES, SimulateState
 
 FAMILIES = {
     "graphene": "Graphene",
@@ -41,7 +42,8 @@ class StructurePanel(widgets.VBox):
         self._asking = guarded(state.show_report, "choosing the structure")
         self.family = Choice(on_choose=self._asking(self._choose_family))
         self.kind = Choice(on_choose=self._asking(self._choose_kind))
-        self.size = linked(state, "size", float_field(5, 400))
+        self.size = widgets.FloatText(value=state.size, step=None)
+        self.size_note, self.tiling = widgets.HTML(), widgets.HTML()
         self.seed = linked(state, "seed", whole_field(0, 2**31 - 1))
         self.file = FilePanel(state)
         self.kind_row = setting("Structure", self.kind, below=True)
@@ -60,13 +62,36 @@ class StructurePanel(widgets.VBox):
                 self.summary,
                 self.file,
                 setting("Size", self.size, unit="Å", tip="Side of the square that is built, at least"),
+                self.size_note,
+                self.tiling,
                 seed_row,
                 self.fold,
             ]
         )
         self.add_class("an-panel")
+        self.size.observe(lambda _: self._take_size(), "value")
+        state.observe(lambda change: setattr(self.size, "value", change["new"]), "size")
+        state.observe(lambda _: self._show_tiling(), "shown")
         self._show_structure()
         self._show_options()
+
+    def _take_size(self) -> None:
+        """Take the size typed, or the nearest one allowed, and say so."""
+        typed, (low, high) = self.size.value, SIZES
+        taken = min(max(typed, low), high)
+        self.state.size = taken
+        self.size.value = taken
+        if taken != typed:
+            text = f"{typed:g} Å is not possible: sizes go from {low:g} to {high:g} Å. {taken:g} Å was taken."
+            self.size_note.value = f'<p class="an-warning">{text}</p>'
+        elif taken not in SIZES:
+            self.size_note.value = ""
+
+    def _show_tiling(self) -> None:
+        shown = self.state.shown
+        note = shown and tiling_note(shown.structure, shown.request.exposure.frame * shown.request.exposure.pixel_size)
+        kind = "an-warning" if shown and shown.structure.defects else "an-muted"
+        self.tiling.value = f'<p class="{kind} an-tiling">{escape(note)}</p>' if note else ""
 
     def _choose_family(self, family: str) -> None:
         # A file is the structure only once it is chosen: until then the one before stays.

@@ -215,7 +215,8 @@ def _largest_spacing(spots: np.ndarray) -> float | None:
 def _built(built) -> str:
     size = f"{built.bytes / 1e6:.1f} MB"
     link = f'<a class="an-link" href="/apps/train?set={escape(built.path)}" target="_blank">Train a model on it →</a>'
-    return (
+    warned = "".join(f'<p class="an-warning">{escape(text)}</p>' for text in built.messages)
+    return warned + (
         f'<div class="an-done" data-set="{escape(built.path)}"><b>{built.images} images written</b><br>'
         f"{escape(built.path)}, {size}, {len(built.classes)} classes in {built.structures} structures<br>{link}</div>"
     )

@@ -145,3 +145,26 @@ def test_multislice_can_run_only_after_its_estimate(page):
     assert "abf" in [name for _, name in page.microscope.detector.options]
     page.microscope.engine.value = "fast"
     assert page.stale.layout.display == "none"
+
+
+def test_a_size_beyond_the_limits_is_told_and_not_taken_silently(page):
+    panel = page.structure
+    panel.size.value = -4.0
+    assert page.state.size == panel.size.value == 5.0
+    assert "-4 Å is not possible" in panel.size_note.value and "5 Å was taken" in panel.size_note.value
+    panel.size.value = 25.0
+    assert page.state.size == 25.0 and panel.size_note.value == ""
+    panel.size.value = 9000.0
+    assert page.state.size == 400.0 and "9000 Å is not possible" in panel.size_note.value
+    page.state.size = 30.0
+    assert panel.size.value == 30.0 and panel.size_note.value == ""
+
+
+def test_a_structure_smaller_than_the_frame_says_that_it_repeats(page):
+    panel, state = page.structure, page.state
+    state.size = 10.0
+    state.render()
+    assert "smaller than the frame, 19 Å" in panel.tiling.value and "an-warning" in panel.tiling.value
+    state.size = 25.0
+    state.render()
+    assert panel.tiling.value == ""

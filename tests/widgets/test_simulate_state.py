@@ -307,3 +307,21 @@ def test_dark_field_counts_what_is_detected_as_before(state):
     state.detector = "bf"
     plan = state.plan.config(state.request.exposure)
     assert (plan.dose, plan.dose_unit) == ((5000.0, 100_000.0), "electrons_per_angstrom2")
+
+
+def test_building_a_set_of_structures_smaller_than_the_frame_warns(shown):
+    shown.set_structures, shown.set_images = 2, 1
+    shown.build_set()
+    assert shown.report is None and shown.built.messages == ()
+    shown.size = 8.0
+    shown.build_set()
+    assert shown.report is None, shown.report
+    assert len(shown.built.messages) == 1 and "repeats side by side" in shown.built.messages[0]
+
+
+def test_a_perfect_crystal_may_repeat(shown):
+    shown.choose_structure("graphene")
+    shown.size, shown.set_structures, shown.set_images = 8.0, 2, 1
+    shown.render()
+    shown.build_set()
+    assert shown.report is None and shown.built.messages == ()

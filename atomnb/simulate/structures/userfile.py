@@ -107,9 +107,7 @@ def _read(path: Path) -> Atoms:
         atoms = require("ase.io", extra="simulate").read(path)
     except Exception as error:
         lost = path.suffix.lower() == ".cif" and "cell" not in path.read_text(errors="replace")
-        raise StructureError(
-            _no_cell(path) if lost else f"{path.name} cannot be read as a structure: {error}"
-        ) from error
+        raise StructureError(_no_cell(path) if lost else _unread(path, error)) from error
     if isinstance(atoms, list) or not len(atoms):
         raise StructureError(f"{path.name} holds no atoms.")
     if not np.isfinite(atoms.positions).all():
@@ -119,6 +117,13 @@ def _read(path: Path) -> Atoms:
     if atoms.cell.rank < 3 and (atoms.cell.rank or path.suffix.lower() in CRYSTAL_FILES):
         raise StructureError(_no_cell(path))
     return atoms
+
+
+def _unread(path: Path, error: Exception) -> str:
+    """Why ASE could not read the file: some of its errors say nothing."""
+    crystal = path.suffix.lower() in CRYSTAL_FILES
+    hint = "a length or an angle of its cell may be 0 or missing" if crystal else "it may be of another format"
+    return f"{path.name} cannot be read as a structure: {str(error).strip() or f'{hint} ({type(error).__name__})'}"
 
 
 def _no_cell(path: Path) -> str:

@@ -161,3 +161,16 @@ def test_unreadable_files_are_refused(tmp_path):
     unknown.write_text("1\n\nQq 0 0 0\n")
     with pytest.raises(StructureError, match=r"cannot be read|no known element"):
         read_structure(unknown)
+
+
+@pytest.mark.parametrize("length", ["0", "0.0"])
+def test_a_cell_length_of_0_is_told_in_words(tmp_path, length):
+    path = tmp_path / "flat.cif"
+    lines = [f"_cell_length_a {length}", "_cell_length_b 6.2", "_cell_length_c 7.7"]
+    lines += [f"_cell_angle_{name} 90" for name in ("alpha", "beta", "gamma")]
+    sites = ["loop_", "_atom_site_label", "_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z", "Si1 0 0 0"]
+    path.write_text("\n".join(["data_x", *lines, *sites, ""]))
+    with pytest.raises(
+        StructureError, match=r"flat\.cif cannot be read as a structure: a length .* of its cell may be 0"
+    ):
+        read_structure(path)
