@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 DASHBOARDS = sorted((ROOT / "dashboards").glob("*.ipynb"))
 
+SAYS = {"03_train_and_judge": "finds the atoms of MoS2 better than its parent"}
+"""What a notebook concludes from what it has computed."""
+
 
 def name(path: Path) -> str:
     return path.stem
@@ -66,4 +69,6 @@ def test_it_runs_without_complaint(path, tmp_path, monkeypatch):
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     complaints = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
     assert complaints == []
+    told = "".join(o.text for o in outputs if o.output_type == "stream")
+    assert SAYS.get(name(path), "") in told
     assert any("image/png" in o.get("data", {}) for o in outputs)
