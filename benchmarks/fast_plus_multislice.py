@@ -20,13 +20,14 @@ import argparse
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import make_multislice_bank as bank
 import numpy as np
 import torch
 from graphene_si import judged, labelled_frames, summary
 from real_frames import data_folder
-from record import write_result
+from record import RESULTS, write_result
 
 from atomnb.data.labelled_scene import LabelledScene
 from atomnb.locate.pipeline import analyze
@@ -67,7 +68,9 @@ SETS: dict[str, tuple[bool, int]] = {
     "fast alone": (True, 0),
     "fast + 1 multislice field": (True, 1),
     "fast + 2 multislice fields": (True, 2),
+    "fast + 4 multislice fields": (True, 4),
     "1 multislice field alone": (False, 1),
+    "2 multislice fields alone": (False, 2),
     "4 multislice fields alone": (False, 4),
 }
 """Name → (with fast images, number of multislice fields)."""
@@ -231,10 +234,37 @@ def table_of(results: dict[str, list[dict]]) -> dict[str, list]:
     }
 
 
+PANELS = (
+    ("multislice, 300 e⁻ per column: F1", ("multislice", "300", "f1")),
+    ("multislice, 60 e⁻ per column: F1", ("multislice", "60", "f1")),
+    ("real frames: carbon neighbours found", ("real", "carbon_recall")),
+)
+"""What the curves show: title and where it stands in a training's results."""
+
+
+def draw_curves(results: dict[str, list[dict]], path: Path) -> None:
+    """Each measure against the number of multislice fields, with and without fast images; bars span the trainings."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    for axes, (title, where) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+        for label, with_fast, style in (("with fast images", True, "o-"), ("multislice alone", False, "s--")):
+            names = [name for name, (fast, _) in SETS.items() if fast == with_fast]
+            fields = [SETS[name][1] for name in names]
+            values = [np.array([_at(run, where) for run in results[name]]) for name in names]
+            mean = np.array([v.mean() for v in values])
+            span = [mean - [v.min() for v in values], [v.max() for v in values] - mean]
+            axes.errorbar(fields, mean, span, fmt=style, capsize=3, label=label)
+        axes.set(title=title, xlabel="multislice fields in the training set", xticks=range(5))
+        axes.title.set_size("medium")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seeds", type=int, default=2, help="trainings of each set")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each set")
     parser.add_argument("--dry", action="store_true", help="print, write no result")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -254,6 +284,7 @@ def main() -> None:
             write_result(
                 "fast_plus_multislice", {"steps": options.steps, "results": results, "table": table_of(results)}
             )
+            draw_curves(results, RESULTS / "fast_plus_multislice.png")
 
 
 if __name__ == "__main__":
