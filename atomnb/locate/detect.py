@@ -73,20 +73,24 @@ def detect_atoms(
 
     Where the map of a lattice is uncertain, the Wiener-filtered image is looked at too. It shows every site of the
     lattice, the empty ones as well, so an atom is only listed when the unfiltered image has a trace of it: by the
-    network, or by a fit. With `all_sides` the map is the mean over the eight orientations of the image.
+    network, or, with a model for any crystal, by a fit. With `all_sides` the map is the mean over the eight
+    orientations of the image.
     """
     predict = predict_from_all_sides if all_sides else predict_probability
     probability = predict(image, model, zoom=zoom.zoom, progress=progress)
     calibration = model.card.calibration["lattice" if zoom.is_lattice else "single"]
     seen = probability[model.atom_classes].sum(axis=0)
     peaks = find_peaks(seen, threshold=threshold, calibration=calibration)
-    if zoom.is_lattice and len(peaks.score) and _in_doubt(seen):
+    # A model of one material was taught which of its columns are faint: what it doubts is not there.
+    any_crystal = len(model.atom_classes) == 1
+    if zoom.is_lattice and len(peaks.score) and (sharpness(seen) < CERTAIN or (any_crystal and _many_in_doubt(seen))):
         filtered = wiener_filter(resample(image, output_shape(image.shape, zoom.zoom)))
         helped = predict_probability(filtered, model)[model.atom_classes].sum(axis=0)
         placed = find_peaks(helped, threshold=threshold, calibration=calibration)
         supported = mass_at(seen, placed.positions_yx) > VETO
         peaks = _join(_those(placed, supported), peaks)
-        peaks = _both(peaks, _fitted(image, peaks, _those(placed, ~supported), seen.shape))
+        if any_crystal:
+            peaks = _both(peaks, _fitted(image, peaks, _those(placed, ~supported), seen.shape))
     peaks = rescored(peaks, probability, model, usual=calibration, threshold=threshold)
     if not zoom.is_lattice and len(peaks.score):
         seen = resample(image, output_shape(image.shape, zoom.zoom))
@@ -137,10 +141,8 @@ def _empty_sites(probability, model: Model, peaks: Peaks, threshold: float, cali
     return _those(empty, free)
 
 
-def _in_doubt(probability: np.ndarray) -> bool:
-    """Whether the map of a lattice is blurred, or many of its peaks are too weak to be atoms."""
-    if sharpness(probability) < CERTAIN:
-        return True
+def _many_in_doubt(probability: np.ndarray) -> bool:
+    """Whether many peaks of the map of a lattice are too weak to be atoms, however sharp the others are."""
     mass = find_peaks(probability, threshold=DOUBTFUL[0]).score
     return np.count_nonzero(mass < DOUBTFUL[1]) > MANY * len(mass)
 
