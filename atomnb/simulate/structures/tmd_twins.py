@@ -16,14 +16,14 @@ from atomnb.simulate.structures.tmd import SHEETS, VACUUM, Sheet, sheet_lattice
 FACING_GAP = 2.80
 """Natural distance (Å) of two metals that face each other across a line, as in the bulk metal."""
 
-BOND_STRENGTH, FACING_STRENGTH, LIKE_STRENGTH = 8.0, 6.0, 2.0
-"""eV/Å²: bonds; atoms that face each other in a column or across a line; other atoms of one kind."""
+BOND_STRENGTH, FACING_STRENGTH, LIKE_STRENGTH, COLUMN_STRENGTH = 8.0, 10.0, 2.0, 4.0
+"""eV/Å²: bonds; metals that face each other across 4|4P; other atoms of one kind; the two chalcogens of a column."""
 
-EDGE_BOND_STRENGTH, EDGE_METAL_STRENGTH = 2.5, 12.0
+EDGE_BOND_STRENGTH, EDGE_METAL_STRENGTH = 3.35, 14.0
 """eV/Å² across 4|4E, where squares share edges: bonds, metals.
 
 On a line of the lattice's period a square whose metals are 2.6 Å apart cannot have four bonds of the usual length, so
-the bonds across the line give way, to 1.1 to 1.25 times a bond, and the metals of both sides stand as in the bulk
+the bonds across the line give way, to 1.13 to 1.17 times a bond, and the metals of both sides stand as in the bulk
 metal. Zhou et al., Nano Lett. 13, 2615 (2013) name the lines; Enyashin et al., J. Phys. Chem. C 117, 10842 (2013) find
 metal–metal bonds along one of them. Relaxation by the neural potential CHGNet 0.3 (flat sheets of MoS2, WS2, MoSe2 and
 MoTe2) ends there too: bonds along the line as in the bulk, metals 2.5 to 2.7 Å apart across it, M–X across it 3.0 Å and
@@ -121,30 +121,33 @@ def _strip(sheet: Sheet, rows: Rows, stretch: float) -> tuple[Network, list[str]
             for z in (0.0,) if what == "M" else (sheet.thickness / 2, -sheet.thickness / 2):
                 positions.append((x, y, z))
                 symbols.append(sheet.metal if what == "M" else sheet.chalcogen)
-    place, period = np.array(positions), rows.period + stretch
-    place[:, 1] *= period / rows.period
-    lengths = np.array([STRIP_CELLS * sheet.a, period, np.inf])
-    return _springs(sheet, place, np.array(symbols) == sheet.metal, lengths), symbols
+    place = np.array(positions)
+    laid_out = np.array([STRIP_CELLS * sheet.a, rows.period, np.inf])
+    springs = _springs(sheet, place, np.array(symbols) == sheet.metal, laid_out)
+    # which atoms a spring joins depends on the rows alone, not on how far the box is stretched
+    place[:, 1] *= 1 + stretch / rows.period
+    return springs._replace(positions=place, lengths=np.add(laid_out, [0, stretch, 0])), symbols
 
 
 def _springs(sheet: Sheet, place: np.ndarray, metal: np.ndarray, lengths: np.ndarray) -> Network:
-    """Bonds M–X; springs between like atoms beside each other, and between the two chalcogens of a column."""
+    """Bonds M–X; springs between like atoms beside each other, between the two of a column, and across the lines."""
     bond = (sheet.a**2 / 3 + sheet.thickness**2 / 4) ** 0.5
     pairs = pairs_within(place, lengths, 1.25 * sheet.a)
     gap = minimum_image(place[pairs[:, 0]] - place[pairs[:, 1]], lengths)
     far = np.linalg.norm(gap, axis=1)
     like = metal[pairs[:, 0]] == metal[pairs[:, 1]]
     column = like & (np.hypot(gap[:, 0], gap[:, 1]) < 0.1)
-    beside = like & (np.abs(gap[:, 2]) < 0.1) & ~column
     bonded = ~like & (far < 1.3 * bond)
-    off = beside & (np.abs(far - sheet.a) > 0.08 * sheet.a)
-    across = off & metal[pairs[:, 0]]
-    rest = np.select([bonded, column, across], [bond, sheet.thickness, FACING_GAP], sheet.a)
-    keep = bonded | column | across | (beside & ~off)
+    level = like & (np.abs(gap[:, 2]) < 0.1) & ~column
     edge = np.abs(place[pairs[:, 0], 1] - place[pairs[:, 1], 1]) > lengths[1] / 2  # 4|4E is where the box closes
+    facing = edge | (np.abs(gap[:, 0]) < 0.1)
+    across = level & metal[pairs[:, 0]] & facing & (far < 0.92 * sheet.a)
+    beside = level & ~edge & ~across & (far < 1.08 * sheet.a)
+    rest = np.select([bonded, column, across], [bond, sheet.thickness, FACING_GAP], sheet.a)
+    keep = bonded | column | across | beside
     strength = np.select(
-        [bonded & edge, across & edge, bonded, column | across],
-        [EDGE_BOND_STRENGTH, EDGE_METAL_STRENGTH, BOND_STRENGTH, FACING_STRENGTH],
+        [bonded & edge, across & edge, bonded, across, column],
+        [EDGE_BOND_STRENGTH, EDGE_METAL_STRENGTH, BOND_STRENGTH, FACING_STRENGTH, COLUMN_STRENGTH],
         LIKE_STRENGTH,
     )[keep]
     none = np.zeros((0, 3), int)
