@@ -28,7 +28,8 @@ PIXEL_SIZES = {"given": 1.0, "10 % too large": 1.1, "10 % too small": 1 / 1.1, "
 
 MODEL_OF = {
     "graphene": "graphene-si", "hbn": "universal", "mos2": "tmd", "ws2": "tmd", "wse2": "tmd", "mose2": "tmd",
-    "srtio3": "perovskite", "pbtio3": "perovskite", "si110": "dumbbell", "gaas110": "dumbbell", "cdte110": "dumbbell",
+    "srtio3": "perovskite", "pbtio3": "perovskite", "lao_sto": "perovskite", "g_hbn": "universal",
+    "si110": "dumbbell", "gaas110": "dumbbell", "cdte110": "dumbbell",
 }  # fmt: skip
 """Model that suits a simulated material, by the beginning of its name; of the others none does."""
 
