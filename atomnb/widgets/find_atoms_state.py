@@ -15,6 +15,12 @@ from atomnb.widgets.pyramid import Pyramid
 FLOOR = 0.2
 """Score down to which atoms are found; the page's threshold moves above it without a new analysis."""
 
+SURE = 0.5
+"""Score from which on atoms tell what crystal it is."""
+
+NAMELESS = "universal"
+"""The model of crystals whose atoms no model names."""
+
 NO_ATOMS = np.zeros(0, np.int64)
 
 QUANTITIES = {
@@ -41,6 +47,10 @@ class FindAtomsState(ImageState):
     threshold = traitlets.Float(0.5, min=FLOOR, max=1.0)
     selected = traitlets.Any(NO_ATOMS)
     current = traitlets.Int(-1)
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self._crystal_seen: tuple = None, None
 
     # ---------- finding ----------
     @property
@@ -95,14 +105,22 @@ class FindAtomsState(ImageState):
     @property
     def hint(self) -> str:
         """Which model names atoms that the one used does not, if the crystal is recognised; else empty."""
-        from atomnb.locate.crystal import crystal_of
-
-        crystal = None if self.found is None or self.names else crystal_of(self.atoms)
+        crystal = None if self.found is None or self.names else self._crystal()
         if crystal is None:
             return ""
         said = str(crystal)
-        names = "" if crystal.model == self.found.request.model else f" The model {crystal.model} names its atoms."
+        nameless = crystal.model in (NAMELESS, self.found.request.model)
+        names = "" if nameless else f" The model {crystal.model} names its atoms."
         return f"{said[0].upper()}{said[1:]}{names} The page Defects names its defects by the rules {crystal.rules}."
+
+    def _crystal(self):
+        """What the sure ones of the atoms look like; worked out once, as hundreds of thousands take seconds."""
+        from atomnb.locate.crystal import crystal_of
+
+        if self._crystal_seen[0] is not self.found:
+            atoms = self.atoms
+            self._crystal_seen = self.found, crystal_of(atoms.select(atoms.df["score"] >= SURE))
+        return self._crystal_seen[1]
 
     @property
     def vacancies(self):

@@ -1,11 +1,17 @@
 """The state of Find atoms does what the page promises, without a browser."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import atomnb
+from atomnb.data.atoms import AtomTable
 from atomnb.errors import AtomnbError, CancelledError
-from atomnb.widgets.find_atoms_state import FLOOR
+from atomnb.widgets.find_atoms_state import FLOOR, Found
+
+from .conftest import honeycomb_atoms
 
 EXPECTED_ATOMS = 10 * 11
 
@@ -209,3 +215,35 @@ def test_the_code_finds_a_file_of_the_folder_from_anywhere(analysed, monkeypatch
     names = {}
     exec(analysed.code(), names)
     assert len(names["atoms"]) == len(analysed.shown)
+
+
+def crystal_found(state, model: str, brightness=(1, 1), bond: float = 1.44):
+    """`state` after an analysis by a model of one class of what is a honeycomb, with doubtful atoms in its middle."""
+    sheet = honeycomb_atoms(bond, brightness)
+    rng = np.random.default_rng(0)
+    doubtful = AtomTable.from_positions(rng.uniform(0, 200, (200, 2)), pixel_size=sheet.pixel_size, shape=sheet.shape)
+    tables = [t.df.assign(score=score, frame=0) for t, score in ((sheet, 0.9), (doubtful, 0.3))]
+    atoms = AtomTable(pd.concat(tables, ignore_index=True), sheet.pixel_size, sheet.shape)
+    analysis = SimpleNamespace(
+        atoms=atoms, classes=("background", "atom"), messages=(), scale=SimpleNamespace(spacing_px=10.0)
+    )
+    state.found = Found(analysis, SimpleNamespace(model=model), 0, None)
+    return state
+
+
+def test_the_hint_names_a_model_where_one_names_the_atoms(state):
+    hint = crystal_found(state, "universal").hint
+    assert "graphene" in hint and "The model graphene-si names its atoms" in hint
+
+
+@pytest.mark.parametrize("model", ["universal", "universal-ensemble"])
+def test_no_model_is_said_to_name_the_atoms_of_boron_nitride(state, model):
+    hint = crystal_found(state, model, brightness=(1, 1.8)).hint
+    assert "boron nitride" in hint and "rules hbn" in hint and "names its atoms" not in hint
+
+
+def test_the_crystal_is_looked_for_once_for_each_analysis(state, monkeypatch):
+    looked = []
+    monkeypatch.setattr("atomnb.locate.crystal.crystal_of", looked.append)
+    hints = [crystal_found(state, "universal").hint, state.hint, state.hint, crystal_found(state, "universal").hint]
+    assert hints == [""] * 4 and len(looked) == 2
