@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers", type=_at_least(0), default=1, help="processes that simulate; a GPU keeps a dozen busy"
     )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=_usable_device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--validate",
         type=_at_least(1),
@@ -90,6 +90,17 @@ def _at_least(least: int) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def _usable_device(text: str) -> str:
+    """Checks that torch can compute there."""
+    try:
+        missing = torch.device(text).type == "cuda" and not torch.cuda.is_available()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"must be 'cpu' or 'cuda', got {text!r}") from None
+    if missing:
+        raise argparse.ArgumentTypeError("torch sees no CUDA GPU here: take 'cpu'")
+    return text
 
 
 def _train(options: argparse.Namespace) -> None:

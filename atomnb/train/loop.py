@@ -27,6 +27,9 @@ COUNTS = dict.fromkeys(("steps", "batch_size", "log_steps", "validate_steps"), 1
 COUNTS |= dict.fromkeys(("warmup_steps", "first_look", "patience", "seed"), 0)
 """Settings that are whole numbers, and the least each may be."""
 
+MOST = 2**63 - 1
+"""No whole number is larger: torch takes no larger seed."""
+
 RANGES = {
     "learning_rate": (1e-12, 1e3),
     "weight_decay": (0.0, 1e3),
@@ -75,8 +78,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, least in COUNTS.items():
             value = getattr(self, name)
-            if not (value >= least and float(value).is_integer()):
-                raise AtomnbError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+            if not (least <= value <= MOST and float(value).is_integer()):
+                bound = f"at most {MOST}" if value > MOST else f"at least {least}"
+                raise AtomnbError(f"{name} must be a whole number of {bound}, got {value!r}.")
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise AtomnbError(f"{name} must be between {low:g} and {high:g}, got {getattr(self, name)!r}.")

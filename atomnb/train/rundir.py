@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -190,7 +191,8 @@ def _write(path: Path, content: bytes) -> None:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is a file
+            temporary.unlink(missing_ok=True)
         raise AtomnbError(
             f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): make room and train again "
             "with the same folder. What was there before is untouched."

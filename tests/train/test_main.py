@@ -142,3 +142,27 @@ def test_the_score_is_of_scenes_that_training_does_not_see(small):
     assert len(made) == 1
     learnt = [next(job.batches(first)).images for first in (0, 2)]
     assert not any(torch.equal(a, b.images) for a in learnt for b in made[0])
+
+
+@pytest.mark.parametrize(("device", "why"), [("tape", "'cpu' or 'cuda'"), ("cuda", "no CUDA GPU here")])
+def test_a_device_that_is_not_there_is_refused(device, why, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        main(["dumbbell", "--device", device])
+    assert ended.value.code == 2 and why in capsys.readouterr().err
+
+
+def test_a_seed_that_torch_cannot_take_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["dumbbell", "--folder", str(tmp_path / "run"), "--steps", "1", "--seed", str(2**63)])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and said.count("\n") == 1 and "seed must be" in said
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path, capsys):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(SystemExit) as ended:
+        main(["dumbbell", "--folder", str(tmp_path / "run"), "--steps", "1", "--workers", "0"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and said.count("\n") == 1 and "could not be written" in said
+    assert (tmp_path / "run").read_text() == "mine"
