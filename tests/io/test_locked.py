@@ -1,10 +1,14 @@
 """A lock lets one in at a time, and ends with the process that holds it."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
+
+import pytest
 
 from atomnb.io.locked import locked
 
@@ -35,3 +39,21 @@ def test_the_next_waits_until_the_first_is_gone_however_it_ends(tmp_path):
     waiting.join()
     holder.wait()
     holder.stdout.close()
+
+
+def test_on_windows_too_it_waits_as_long_as_it_takes(tmp_path, monkeypatch):
+    """There the system gives up after ten seconds, which a training that ends elsewhere may take."""
+    answers = iter([OSError(errno.EDEADLK, "Resource deadlock avoided")] * 2 + [None, OSError(errno.EACCES, "denied")])
+
+    def locking(_file, mode, _bytes):
+        assert mode == "wait"
+        answer = next(answers)
+        if answer:
+            raise answer
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_LOCK="wait", locking=locking))
+    with locked(tmp_path / ".lock"):
+        assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(OSError, match="denied"), locked(tmp_path / ".lock"):
+        pass
