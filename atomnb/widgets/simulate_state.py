@@ -201,12 +201,18 @@ class SimulateState(traitlets.HasTraits):
     @property
     def set_doses_chosen(self) -> tuple[float, float]:
         """The doses of a set, in `dose_unit`."""
-        return self.set_incident_doses if self.dose_unit == INCIDENT else self.set_doses
+        return self._set_doses(self.dose_unit)
+
+    def _set_doses(self, dose_unit: str) -> tuple[float, float]:
+        return self.set_incident_doses if dose_unit == INCIDENT else self.set_doses
 
     @property
     def plan(self) -> SetPlan:
         """The labelled set the page would build now."""
-        low, high = self.set_doses_chosen
+        return self._plan(self.dose_unit)
+
+    def _plan(self, dose_unit: str) -> SetPlan:
+        low, high = self._set_doses(dose_unit)
         return SetPlan(
             self.set_structures,
             self.set_images,
@@ -342,13 +348,14 @@ class SimulateState(traitlets.HasTraits):
         return "" if self.shown is None else image_code(self._request_shown(), self.shown.structure)
 
     def set_code(self) -> str:
-        """Python that gives the set the page would build; empty before there is an image."""
+        """Python that gives the set the page would build of what is shown; empty before there is an image."""
         from atomnb.widgets.simulate_code import set_code
 
         if self.shown is None:
             return ""
         name = f"{self.set_name.strip() or self.default_set_name}.h5"
-        return set_code(self._request_shown(), self.plan, self.shown.structure, name=name)
+        request = self._request_shown()
+        return set_code(request, self._plan(request.exposure.dose_unit), self.shown.structure, name=name)
 
     def _request_shown(self) -> Request:
         request = self.shown.request

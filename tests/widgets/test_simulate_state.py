@@ -325,3 +325,13 @@ def test_a_perfect_crystal_may_repeat(shown):
     shown.render()
     shown.build_set()
     assert shown.report is None and shown.built.messages == ()
+
+
+def test_the_code_of_a_set_counts_doses_as_the_image_shown_does(shown):
+    """While multislice for a bright-field detector waits to be asked, the code is that of the dark-field image."""
+    before = shown.set_code()
+    assert "dose=(100.0, 3000.0)" in before
+    shown.engine, shown.detector = "multislice", "abf"
+    shown.render()
+    assert shown.awaits_multislice and "electrons_per_angstrom2" not in shown.set_code()
+    assert "dose=(100.0, 3000.0)" in shown.set_code()
