@@ -114,10 +114,12 @@ def _own(perfect: Model, model: Model, edits: Sequence[Edited], misplaced: np.nd
     rest = np.linalg.norm(gap, axis=1) * np.where(column, 1, _beside_gaps(model, pairs, pairs[bonded], misplaced))
     rest += bonded * _growth(perfect, model, edits)[pairs].sum(axis=1)
     strength = np.select([bonded, column], [BOND_STRENGTH, COLUMN_STRENGTH], LIKE_STRENGTH)
-    there = model.keep.copy()
-    there[misplaced] = False
-    left = there[pairs].all(axis=1)
-    return Springs(pairs[left], rest[left], strength[left])
+    wrong = np.isin(np.arange(len(model.keep)), misplaced)
+    left = (model.keep & ~wrong)[pairs].all(axis=1)
+    beside = wrong[pairs].all(axis=1) & ~bonded & ~column  # without these, nothing would keep them apart at first
+    paired = beside & (pairs < n).all(axis=1)
+    kept = Springs(pairs[left | beside], rest[left | beside], strength[left | beside])
+    return _joined(kept, Springs(pairs[paired] + 3 * n, rest[paired], strength[paired]))
 
 
 def _beside_gaps(model: Model, pairs: np.ndarray, bonds: np.ndarray, misplaced: np.ndarray) -> np.ndarray:

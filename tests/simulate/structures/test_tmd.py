@@ -145,6 +145,18 @@ def test_defects_side_by_side_leave_atoms_their_room(name, seed, bonds):
     assert (length / radii[atoms.numbers[pairs]].sum(axis=1))[other].min() > 0.8
 
 
+@pytest.mark.parametrize(("seed", "number"), [(14, 3), (28, 8)])
+def test_pairs_on_neighbouring_metal_sites_leave_each_other_their_room(seed, number, bonds):
+    """Among so many, two of them stand side by side."""
+    radii = pytest.importorskip("ase.data").covalent_radii
+    structure = create_structure("mote2", size_angstrom=(40, 40), seed=seed, options={"x2_m": number})
+    sites, size = np.array([d.yx_angstrom for d in structure.defects]), np.array(structure.size_angstrom)
+    apart = (sites[:, None] - sites + size / 2) % size - size / 2
+    assert np.sort(np.hypot(*apart.T), axis=None)[number] < 3.6
+    pairs, length, _ = bonds(structure.atoms, 2.8)
+    assert (length / radii[structure.atoms.numbers[pairs]].sum(axis=1)).min() > 0.8
+
+
 def test_atoms_far_from_defects_stay_where_they_were():
     perfect = create_structure("mos2", size_angstrom=(50, 50)).atoms
     atoms = create_structure("mos2", size_angstrom=(50, 50), options={"v_m": 1}).atoms
