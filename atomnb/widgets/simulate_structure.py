@@ -80,12 +80,9 @@ class StructurePanel(widgets.VBox):
         typed, (low, high) = self.size.value, SIZES
         taken = min(max(typed, low), high)
         self.state.size = taken
-        self.size.value = taken
-        if taken != typed:
-            text = f"{typed:g} Å is not possible: sizes go from {low:g} to {high:g} Å. {taken:g} Å was taken."
-            self.size_note.value = f'<p class="an-warning">{text}</p>'
-        elif taken not in SIZES:
-            self.size_note.value = ""
+        self.size.value = taken  # this very method again, for the size taken
+        text = f"{typed:g} Å is not possible: sizes go from {low:g} to {high:g} Å. {taken:g} Å was taken."
+        self.size_note.value = f'<p class="an-warning">{text}</p>' if taken != typed else ""
 
     def _show_tiling(self) -> None:
         shown = self.state.shown

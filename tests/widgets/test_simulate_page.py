@@ -147,7 +147,8 @@ def test_multislice_can_run_only_after_its_estimate(page):
     assert page.stale.layout.display == "none"
 
 
-def test_a_size_beyond_the_limits_is_told_and_not_taken_silently(page):
+def test_a_size_beyond_the_limits_is_told_and_not_taken_silently(page, monkeypatch):
+    monkeypatch.setattr(page.state.preview, "run", lambda *_, **__: None)  # an image of 400 Å takes half a minute
     panel = page.structure
     panel.size.value = -4.0
     assert page.state.size == panel.size.value == 5.0
@@ -158,6 +159,9 @@ def test_a_size_beyond_the_limits_is_told_and_not_taken_silently(page):
     assert page.state.size == 400.0 and "9000 Å is not possible" in panel.size_note.value
     page.state.size = 30.0
     assert panel.size.value == 30.0 and panel.size_note.value == ""
+    panel.size.value = 9000.0
+    panel.size.value = 5.0
+    assert page.state.size == 5.0 and panel.size_note.value == "", "a size at the limit is possible"
 
 
 def test_a_structure_smaller_than_the_frame_says_that_it_repeats(page):
