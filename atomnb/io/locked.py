@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PAUSE = 0.1
+"""Seconds until it is tried again."""
+
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Wait until no other process is inside this block with the same file `path`, which is made if needed.
 
     Processes that the holder forked while inside hold the lock, too, until they end.
+
+    Parameters
+    ----------
+    path : file to lock
+    waiting : called again and again while another is inside; what it raises ends the wait
     """
     with Path(path).open("a") as handle:
-        _wait_for(handle.fileno())
+        while not _taken(handle.fileno()):
+            if waiting:
+                waiting()
+            time.sleep(PAUSE)
         yield
 
 
-def _wait_for(file: int) -> None:
+def _taken(file: int) -> bool:
+    """Lock the file, unless another process has."""
     try:
         import fcntl
     except ImportError:  # Windows
         import msvcrt
 
-        while True:
-            try:
-                return msvcrt.locking(file, msvcrt.LK_LOCK, 1)
-            except OSError as error:
-                if error.errno != errno.EDEADLK:  # what it raises when it has waited for ten seconds
-                    raise
-    fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -157,6 +157,8 @@ class RunPanel(widgets.VBox):
         state = self.state
         if state.status == "starting":
             return "starting the training process"
+        if state.status == "waiting":
+            return "this run is being trained already, by another page perhaps: waiting for the end of that"
         words = {"stopping": "stopping, saving a checkpoint", "stopped": "stopped", "done": "finished"}
         left = state.seconds_left
         end = words.get(state.status) or (f"{time_text(left)} left" if left is not None else "first batches")

@@ -120,7 +120,7 @@ class TrainState(traitlets.HasTraits):
     @property
     def busy(self) -> bool:
         """Whether a training process is at work."""
-        return self.status in ("starting", "running", "stopping")
+        return self.status in ("starting", "waiting", "running", "stopping")
 
     @property
     def seconds_left(self) -> float | None:
@@ -193,11 +193,13 @@ class TrainState(traitlets.HasTraits):
 
     def _hear(self, message: dict) -> None:
         kind = message["kind"]
-        if kind == "ready":
+        if kind == "waiting":
+            self.status = "waiting" if self.status == "starting" else self.status
+        elif kind == "ready":
             self._look_up_kept()
             self.history = [record for record in _history(self.run_dir) if record["step"] <= self.kept]
             self._began = (time.monotonic(), self.kept)
-            self.status = "running" if self.status == "starting" else self.status
+            self.status = "running" if self.status in ("starting", "waiting") else self.status
         elif kind == "log":
             record = message["record"]
             self.history = [r for r in self.history if r["step"] < record["step"]] + [record]

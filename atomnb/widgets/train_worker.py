@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -38,7 +39,7 @@ def main(run_dir: Path) -> None:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     try:
-        with locked(run_dir / ".lock"):
+        with locked(run_dir / ".lock", waiting=_waiting(stop)):
             _train(run_dir, read_job(run_dir), stop)
         _say(kind="done")
     except CancelledError:
@@ -46,6 +47,20 @@ def main(run_dir: Path) -> None:
     except Exception as error:
         expected = isinstance(error, AtomnbError | OSError | MemoryError)
         _say(kind="error", message=str(error), expected=expected, details=traceback.format_exc())
+
+
+def _waiting(stop: threading.Event) -> Callable[[], None]:
+    """Says once that another process trains this run, and ends the wait when the page asks to stop."""
+    said: list[bool] = []
+
+    def wait() -> None:
+        if not said:
+            _say(kind="waiting")
+            said.append(True)
+        if stop.is_set():
+            raise CancelledError("stopped")
+
+    return wait
 
 
 def _train(run_dir: Path, job: TrainJob, stop: threading.Event) -> None:

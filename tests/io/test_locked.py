@@ -42,18 +42,31 @@ def test_the_next_waits_until_the_first_is_gone_however_it_ends(tmp_path):
 
 
 def test_on_windows_too_it_waits_as_long_as_it_takes(tmp_path, monkeypatch):
-    """There the system gives up after ten seconds, which a training that ends elsewhere may take."""
-    answers = iter([OSError(errno.EDEADLK, "Resource deadlock avoided")] * 2 + [None, OSError(errno.EACCES, "denied")])
+    answers = iter([PermissionError(errno.EACCES, "held")] * 2 + [None, OSError(errno.EBADF, "no file")])
 
     def locking(_file, mode, _bytes):
-        assert mode == "wait"
+        assert mode == "at once"
         answer = next(answers)
         if answer:
             raise answer
 
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_LOCK="wait", locking=locking))
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK="at once", locking=locking))
     with locked(tmp_path / ".lock"):
         assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(OSError, match="denied"), locked(tmp_path / ".lock"):
+    with pytest.raises(OSError, match="no file"), locked(tmp_path / ".lock"):
         pass
+
+
+def test_one_who_waits_is_asked_whether_to_go_on(tmp_path):
+    path, asked = tmp_path / ".lock", []
+
+    def enough():
+        asked.append(1)
+        if len(asked) == 3:
+            raise InterruptedError
+
+    with locked(path), pytest.raises(InterruptedError), locked(path, waiting=enough):
+        pytest.fail("the first is still inside")
+    with locked(path, waiting=enough):
+        assert len(asked) == 3

@@ -9,10 +9,12 @@ import time
 import psutil
 import pytest
 
+from atomnb.io.locked import locked
 from atomnb.train.job import TrainJob, write_job
 from atomnb.train.rundir import read_checkpoint
 from atomnb.widgets.folder import DataFolder
 from atomnb.widgets.jobs import Jobs
+from atomnb.widgets.train_panels import RunPanel
 from atomnb.widgets.train_state import TrainState
 
 PAGE = """
@@ -81,3 +83,31 @@ def _resumes(state) -> None:
         time.sleep(0.1)
     assert state.status == "done" and state.report is None, state.report
     assert state.history[0]["step"] <= before < state.history[-1]["step"] == before + 3
+
+
+def test_a_run_that_is_trained_already_is_waited_for_until_the_user_stops(tmp_path):
+    """The one at work stands for a training by another page."""
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    write_job(run, TrainJob(recipe="graphene-si", architecture="encoder-decoder", steps=5, batch_size=2))
+    state = TrainState(folder=DataFolder(tmp_path), jobs=Jobs(threaded=False), post=lambda callback: callback())
+    note = RunPanel(state).note
+    with locked(run / ".lock"):
+        state.run, state.steps = "mine", 5
+        state.resume()
+        until(lambda: state.status == "waiting")
+        assert "being trained already" in note.value
+        state.stop()
+        until(lambda: not state.busy)
+        assert state.status == "stopped" and state.report is None
+        state.resume()
+        until(lambda: state.status == "waiting")
+    until(lambda: not state.busy)
+    assert state.status == "done" and state.report is None
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
