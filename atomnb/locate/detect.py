@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.stats import false_discovery_control, norm
 
 from atomnb.denoise import wiener_filter
 from atomnb.locate.emptiness import FittedColumns
@@ -35,6 +36,9 @@ bright columns make a map look sharp although every faint one between them is in
 SIGNIFICANT = 2.5
 """Standard errors by which the raw image itself must show a column that the network saw in the filtered one only. On
 multislice images of 27 materials, planted vacancies have less than 1.5 at 3000, 300 and 60 electrons per column."""
+
+MOST_FALSE = 0.05
+"""Share of false columns to be expected among those a fit lets in (Benjamini and Hochberg 1995)."""
 
 ABOUT = 4.0
 """Distances of neighbours within which the columns round a doubtful one are fitted: those whose light it may be."""
@@ -82,15 +86,16 @@ def detect_atoms(
     seen = probability[model.atom_classes].sum(axis=0)
     peaks = find_peaks(seen, threshold=threshold, calibration=calibration)
     # A model of one material was taught which of its columns are faint: what it doubts is not there.
-    any_crystal = len(model.atom_classes) == 1
-    if zoom.is_lattice and len(peaks.score) and (sharpness(seen) < CERTAIN or (any_crystal and _many_in_doubt(seen))):
+    any_crystal, blurred = len(model.atom_classes) == 1, sharpness(seen) < CERTAIN
+    if zoom.is_lattice and len(peaks.score) and (blurred or (any_crystal and _many_in_doubt(seen))):
         filtered = wiener_filter(resample(image, output_shape(image.shape, zoom.zoom)))
         helped = predict_probability(filtered, model)[model.atom_classes].sum(axis=0)
         placed = find_peaks(helped, threshold=threshold, calibration=calibration)
-        supported = mass_at(seen, placed.positions_yx) > VETO
-        peaks = _join(_those(placed, supported), peaks)
+        if blurred:
+            supported = mass_at(seen, placed.positions_yx) > VETO
+            peaks, placed = _join(_those(placed, supported), peaks), _those(placed, ~supported)
         if any_crystal:
-            peaks = _both(peaks, _fitted(image, peaks, _those(placed, ~supported), seen.shape))
+            peaks = _both(peaks, _fitted(image, peaks, placed, seen.shape))
     peaks = rescored(peaks, probability, model, usual=calibration, threshold=threshold)
     if not zoom.is_lattice and len(peaks.score):
         seen = resample(image, output_shape(image.shape, zoom.zoom))
@@ -168,7 +173,16 @@ def _fitted(image: np.ndarray, sure: Peaks, doubtful: Peaks, shape) -> Peaks:
     fit = refine_positions(image, to_input(sure.positions_yx[about], image.shape, shape), dark=False)
     columns = FittedColumns(image, fit.positions_yx, fit.intensity, fit.sigma)
     places = to_input(doubtful.positions_yx, image.shape, shape)
-    return _those(doubtful, np.array([columns.significance(place) > SIGNIFICANT for place in places], bool))
+    return _those(doubtful, _significant(np.array([columns.significance(place) for place in places])))
+
+
+def _significant(deviations: np.ndarray) -> np.ndarray:
+    """Which of many places (K,) hold a column, by its intensity in standard errors: with few false ones among them.
+
+    Of thousands of empty places some deviate by three or four standard errors by chance.
+    """
+    chance = norm.sf(np.nan_to_num(deviations, nan=-np.inf))
+    return (deviations > SIGNIFICANT) & (false_discovery_control(chance) < MOST_FALSE)
 
 
 def _those(peaks: Peaks, chosen: np.ndarray) -> Peaks:

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import scoring
 
+import atomnb
+from atomnb.locate import detect
 from atomnb.locate.detect import SIGNIFICANT
 from atomnb.locate.emptiness import FittedColumns
 from atomnb.locate.refine import refine_positions
@@ -27,3 +29,22 @@ def test_a_vacancy_between_bright_columns_holds_none(name):
     flat = [np.divide(*columns._intensity_at(place)) for place in frame.vacancies_yx]
     curved = [columns.significance(place) for place in frame.vacancies_yx]
     assert max(curved) < min(SIGNIFICANT, max(flat))
+
+
+def test_doubts_between_columns_that_are_sure_put_nothing_there(monkeypatch):
+    """A square lattice without anything in its hollows, where the network has hundreds of faint doubts."""
+    from large_image import image_of
+    from speed import PIXEL_SIZE
+
+    image = image_of(1024)[:, 512:]
+    with_doubts = atomnb.analyze(image, pixel_size=PIXEL_SIZE).atoms
+    monkeypatch.setattr(detect, "_many_in_doubt", lambda probability: False)
+    assert len(with_doubts) == len(atomnb.analyze(image, pixel_size=PIXEL_SIZE).atoms)
+
+
+def test_chance_alone_is_not_significant():
+    rng = np.random.default_rng(0)
+    assert not detect._significant(rng.normal(size=5000)).any()
+    many = np.concatenate([rng.normal(size=200), rng.normal(4.0, 1.0, size=100), [np.nan]])
+    let_in = detect._significant(many)
+    assert let_in[200:300].mean() > 0.85 and let_in[:200].sum() <= 5 and not let_in[-1]
