@@ -27,9 +27,6 @@ RESULT = "result.json"
 AUTO = "auto"
 """Instead of a model or rules: those that suit the crystal of each image."""
 
-UNRECOGNIZED = ("universal", "generic")
-"""Model and rules of an image whose crystal is not recognised: they name nothing wrongly."""
-
 SKIPPED_ENDINGS = frozenset({".emi"})
 """Endings not taken from a folder: an .emi describes the .ser files beside it, which hold the images."""
 
@@ -341,11 +338,12 @@ def _analyze(file: Path, options: dict, progress):
 def _suited(image, model: str, rules: str | None, contrast: str) -> tuple[str, str | None]:
     """Model and rules, 'auto' replaced by what suits the crystal of the image; what it is goes to the messages."""
     import atomnb
+    from atomnb.locate.crystal import UNKNOWN
 
     crystal = atomnb.recognize_crystal(image, contrast=contrast)
     warn("the crystal was not recognised." if crystal is None else str(crystal), RangeWarning)
-    suited_model, suited_rules = UNRECOGNIZED if crystal is None else (crystal.model, crystal.rules)
-    return suited_model if model == AUTO else model, suited_rules if rules == AUTO else rules
+    suited = crystal or UNKNOWN
+    return suited.model if model == AUTO else model, suited.rules if rules == AUTO else rules
 
 
 def _save_whole(analysis, folder: Path) -> None:

@@ -72,6 +72,10 @@ class Crystal(NamedTuple):
         return f"the lattice looks like {self.name}: {self.seen}."
 
 
+UNKNOWN = Crystal("", "universal", "generic", "")
+"""What suits an image whose crystal is not recognised: it names nothing wrongly."""
+
+
 class Surroundings(NamedTuple):
     """How the atoms of a lattice stand to each other.
 

@@ -162,6 +162,8 @@ def _scene(frame: LabelledFrame, names: tuple[str, ...], number: int) -> Labelle
 
 
 def _check_inside(yx: np.ndarray, shape: tuple[int, int], label: str) -> None:
+    if not np.isfinite(yx).all():
+        raise AtomnbError(f"{label} has atoms whose y or x is NaN or infinite: drop those rows first.")
     size = np.array(shape)
     outside = ~((yx >= -EDGE) & (yx <= size - 1 + EDGE)).all(axis=1)
     if not outside.any():

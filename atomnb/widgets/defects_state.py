@@ -18,7 +18,7 @@ from atomnb.graph.frames import defects_in_frame
 from atomnb.graph.names import apply_names, load_names, save_name
 from atomnb.graph.own_rules import save_rules
 from atomnb.graph.rules import RulesError, list_rules, load_rules, parse_rules, rules_text
-from atomnb.locate.crystal import Crystal, crystal_of
+from atomnb.locate.crystal import UNKNOWN, Crystal, crystal_of
 from atomnb.locate.messages import rules_message
 from atomnb.said import gathered_warnings
 from atomnb.viz.structure import defect_outline, outlined_atoms
@@ -36,9 +36,6 @@ SUITED: Mapping[str, tuple[str, ...]] = {
     "universal": ("generic",),
 }
 """Rules that go with a model, the first by default; a model of the user's own goes with any."""
-
-UNKNOWN_CRYSTAL = ("universal", "generic")
-"""Model and rules of an image whose crystal is not recognised: they name nothing wrongly."""
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 
@@ -80,6 +77,7 @@ class DefectsState(ImageState):
         self._outlines: dict[int, np.ndarray] = {}
         self._atoms: tuple | None = None
         self._suggested = self.model, self.rules
+        self._chosen_for = ""  # the crystal last seen, for which the user may have chosen otherwise
         self.names = load_names()
         self.reset_draft()
 
@@ -109,12 +107,15 @@ class DefectsState(ImageState):
 
     @traitlets.observe("opened", "pixel_size")
     def _suit_the_crystal(self, _change) -> None:
-        """Choose model and rules by the image, unless the user has chosen any."""
-        if self.opened is None or (self.model, self.rules) != self._suggested:
+        """Choose model and rules by the image, unless the user has chosen any for this crystal."""
+        if self.opened is None:
             return
-        crystal = self.crystal
-        self._suggested = (crystal.model, crystal.rules) if crystal else UNKNOWN_CRYSTAL
-        self.model, self.rules = self._suggested
+        crystal = self.crystal or UNKNOWN
+        another = crystal is not UNKNOWN and self._chosen_for not in ("", crystal.name)
+        if (self.model, self.rules) == self._suggested or another:
+            self._suggested = crystal.model, crystal.rules
+            self.model, self.rules = self._suggested
+        self._chosen_for = crystal.name or self._chosen_for
 
     @property
     def suggestion(self) -> str:

@@ -108,6 +108,7 @@ def moved(by=(0.0, 0.0), scale=1.0, order=(0, 1), side=(160, 160)):
         (moved(by=(1e4, 1e4)), r"(\d+) of \1 atoms of rings lie outside its 160 × 160 px.*not Å or nm"),
         (moved(by=(20.0, 0.0)), r"\d+ of \d+ atoms of rings lie outside.*not cropped"),
         (moved(scale=2.0), "outside"),
+        (moved(by=(np.nan, 0.0)), "rings has atoms whose y or x is NaN or infinite"),
         (moved(order=(1, 0), side=(100, 160)), "y before x: they are the other way round"),
     ],
 )

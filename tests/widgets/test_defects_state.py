@@ -215,14 +215,22 @@ def test_model_and_rules_are_chosen_by_the_image(state, monkeypatch, bond, brigh
     assert ("are chosen" in state.suggestion) == ("universal" not in chosen)
 
 
-def test_what_the_user_has_chosen_stays(state, monkeypatch):
-    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", lambda image: honeycomb_atoms(1.83, (2, 1)))
+def test_what_the_user_has_chosen_stays_until_another_crystal_is_opened(state, monkeypatch):
+    seen = {"atoms": honeycomb_atoms(1.83, (2, 1))}
+    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", lambda image: seen["atoms"])
     state.open_path("lattice.npy")
     assert (state.model, state.rules) == ("tmd", "tmd")
     state.rules = "mos2"
-    monkeypatch.setattr("atomnb.locate.recognize.look_at_middle", lambda image: honeycomb_atoms(1.42))
     state.open_path("inner/stack.npy")
     assert (state.model, state.rules) == ("tmd", "mos2")
+    seen["atoms"] = None  # not recognised: it may well be the same again
+    state.open_path("lattice.npy")
+    assert (state.model, state.rules) == ("tmd", "mos2")
+    seen["atoms"] = honeycomb_atoms(1.42)
+    state.open_path("lattice.npy")
+    assert (state.model, state.rules) == ("graphene-si", "graphene")
+    state.model = "universal"
+    state.open_path("inner/stack.npy")
     assert "graphene-si and rules graphene would suit it" in state.suggestion
 
 
