@@ -28,6 +28,12 @@ LEAST_INNER = 20
 MOST = 0.6
 """Share of the atoms that must have the neighbours of the crystal; defects and grain boundaries have others."""
 
+MANY = 0.4
+"""The same, where half of the columns are so faint that some are missed."""
+
+OXYGEN = 5.0
+"""Brightness of a cation column over one of oxygen, in a dark-field image; no alloy has kinds that differ as much."""
+
 TWO_KIND_BONDS = (("h-BN", 1.45), ("MoS2 or WS2", 1.82), ("MoSe2 or WSe2", 1.90))
 """Å; neighbours in projection in honeycombs of two kinds of columns."""
 
@@ -49,6 +55,7 @@ ANGSTROM_APART = {
     "h-BN": (1.2, 1.5),
     "dichalcogenide": (1.5, 2.2),
     "perovskite": (2.3, 3.3),
+    "perovskite with oxygen": (1.7, 2.2),
     "dumbbells": (1.1, 1.9),
 }
 """Distances of neighbours at which each crystal is looked for, a wrong pixel size allowed for."""
@@ -108,6 +115,9 @@ def crystal_of(atoms: AtomTable) -> Crystal | None:
         return _honeycomb(around, length)
     if around.share[4] > MOST and around.alternation > TWO_KINDS and _is_apart("perovskite", length):
         return Crystal("a perovskite along [001]", "perovskite", "perovskite", _seen("four of another kind", length))
+    if around.share[4] > MANY and around.alternation > OXYGEN and _is_apart("perovskite with oxygen", length):
+        seen = _seen("four far fainter columns", length)
+        return Crystal("a perovskite along [001] with its oxygen", "perovskite", "perovskite", seen)
     if around.share[1] > MOST and _is_apart("dumbbells", length):
         return _dumbbells(atoms, around, length)
     return None

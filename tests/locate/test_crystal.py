@@ -71,7 +71,10 @@ def test_too_few_atoms_are_no_crystal():
     assert crystal_of(AtomTable.empty()) is None
 
 
-@pytest.mark.parametrize(("sample", "model"), [("si-110", "dumbbell"), ("graphene-si", "graphene-si")])
+@pytest.mark.parametrize(
+    ("sample", "model"),
+    [("si-110", "dumbbell"), ("graphene-si", "graphene-si"), ("mos2", "tmd"), ("perovskite", "perovskite")],
+)
 def test_a_sample_is_recognised(sample, model):
     image = atomnb.sample_image(sample)
     assert atomnb.recognize_crystal(image).model == model
