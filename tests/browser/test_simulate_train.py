@@ -55,7 +55,7 @@ def test_simulate_shows_image_truth_and_diffraction(page, served):
     choose(page, "Structure", "Graphene ribbon with zigzag or armchair edges")
     field = page.locator(".an-setting:has-text('Structure') select")
     assert field.bounding_box()["width"] > 250, "names have the whole row"
-    assert field.get_attribute("title") == "Graphene ribbon with zigzag or armchair edges"
+    page.wait_for_selector(".an-setting select[title='Graphene ribbon with zigzag or armchair edges']")
     choose(page, "Structure", "Graphene sheet")
     page.click("button:has-text('Defects and options')")
     fill(page, "Single vacancies", 900)
